@@ -1,0 +1,18 @@
+//! Tiergate: external authorization for Envoy, nginx and any forward-auth proxy.
+//!
+//! A request flows upwards from the wire to the decision and back:
+//!
+//! ```text
+//! grpc, http   the wire of each proxy protocol            layer 6
+//! check        authenticate, evaluate, say the outcome    layer 5
+//! token        the strict gate for JWTs and key sets      layer 2
+//! policy       tiers and rules, matched and evaluated     layer 1
+//! types        canonical values, ports                    layer 0
+//! ```
+//!
+//! `config` and `backend` (layer 6) read the outside world, `app` (layer 7)
+//! wires everything, `cli` (layer 8) is what people call. Arrows go downwards
+//! only; `tests/it/layering.rs` holds them.
+
+pub mod policy;
+pub mod types;

@@ -1,0 +1,23 @@
+//! Layer 0: the values every other layer speaks in.
+//!
+//! Hostile input becomes one of these types once, at its constructor, and can
+//! then no longer be wrong. Nothing here reads a clock, the environment or a
+//! file: time and randomness are ports ([`ports`]).
+
+pub mod ports;
+pub mod principal;
+pub mod reason;
+pub mod request;
+pub mod resource;
+pub mod secret;
+pub mod tier;
+pub mod time;
+
+pub use ports::{Clock, Random};
+pub use principal::{Email, NameSet, Principal, ProviderId};
+pub use reason::Reason;
+pub use request::{Protocol, RequestView};
+pub use resource::{CanonicalPath, EncodedSet, Host, TargetError};
+pub use secret::Secret;
+pub use tier::{TierIndex, TierSet};
+pub use time::{Monotonic, UnixTime};

@@ -1,0 +1,114 @@
+//! Who calls: the verified identity a decision is made about.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// The `id` of an identity provider in the config.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ProviderId(Arc<str>);
+
+impl ProviderId {
+    /// Names the provider `id`.
+    #[must_use]
+    pub fn new(id: &str) -> Self {
+        Self(Arc::from(id))
+    }
+
+    /// The id as configured.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for ProviderId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}`", self.0)
+    }
+}
+
+/// A sorted set of names (scopes, permissions, groups), compared whole and with case.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct NameSet(Box<[Box<str>]>);
+
+impl NameSet {
+    /// Whether `name` is one of the names.
+    #[must_use]
+    pub fn contains(&self, name: &str) -> bool {
+        self.0.binary_search_by(|held| held.as_ref().cmp(name)).is_ok()
+    }
+
+    /// The names in byte order.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(AsRef::as_ref)
+    }
+
+    /// Whether there is no name.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl<'a> FromIterator<&'a str> for NameSet {
+    fn from_iter<I: IntoIterator<Item = &'a str>>(names: I) -> Self {
+        let mut names: Vec<Box<str>> = names.into_iter().map(Box::from).collect();
+        names.sort_unstable();
+        names.dedup();
+        Self(names.into_boxed_slice())
+    }
+}
+
+/// An e-mail address as the provider gave it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Email {
+    address: Box<str>,
+    verified: bool,
+}
+
+impl Email {
+    /// Keeps the address as it stands; `verified` is the provider's own
+    /// `email_verified: true`.
+    #[must_use]
+    pub fn new(address: &str, verified: bool) -> Self {
+        Self { address: Box::from(address), verified }
+    }
+
+    /// The address as the provider gave it.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// The domain, only for a verified address with exactly one `@` and
+    /// something on both sides of it.
+    #[must_use]
+    pub fn verified_domain(&self) -> Option<&str> {
+        let (local, domain) = self.address.split_once('@')?;
+        (self.verified && !local.is_empty() && !domain.is_empty() && !domain.contains('@')).then_some(domain)
+    }
+}
+
+/// The verified caller: issuer and subject together are the identity, never
+/// one of them alone (RFC 9700 section 4.15).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Principal {
+    /// Which configured provider vouches for the caller.
+    pub provider: ProviderId,
+    /// The `iss` claim.
+    pub issuer: Arc<str>,
+    /// The `sub` claim.
+    pub subject: Box<str>,
+    /// The address, when a claim names one.
+    pub email: Option<Email>,
+    /// The display name, when a claim names one.
+    pub name: Option<Box<str>>,
+    /// The granted scopes.
+    pub scopes: NameSet,
+    /// The granted permissions.
+    pub permissions: NameSet,
+    /// The groups of the caller.
+    pub groups: NameSet,
+    /// Every claim, for the headers an operator asked for by JSON pointer.
+    pub claims: Arc<serde_json::Map<String, serde_json::Value>>,
+}

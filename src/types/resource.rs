@@ -1,0 +1,433 @@
+//! The request target: the only place where a path is decoded.
+//!
+//! Two programs that read one target differently are how path checks are
+//! bypassed, so whatever could be read in two ways is refused, never repaired
+//! (RFC 3986 sections 2.1, 3.3 and 6.2.2; RFC 9112 section 3.2.1). What is
+//! accepted has one canonical spelling, and that spelling is its own canonical
+//! spelling.
+
+use std::fmt;
+use std::ops::Range;
+
+use unicode_normalization::UnicodeNormalization;
+
+/// The longest target that is read, in bytes, query included.
+pub const MAX_TARGET_BYTES: usize = 8 * 1024;
+/// The most path segments.
+pub const MAX_SEGMENTS: usize = 256;
+
+/// Why a target or a host was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum TargetError {
+    /// The target is longer than [`MAX_TARGET_BYTES`].
+    #[error("the target is longer than 8192 bytes")]
+    TooLong,
+    /// The path has more than [`MAX_SEGMENTS`] segments.
+    #[error("the path has more than 256 segments")]
+    TooManySegments,
+    /// The target does not start with `/`.
+    #[error("the target is not in origin form: it must start with `/`")]
+    NotOriginForm,
+    /// The target starts with `//`.
+    #[error("the target starts with `//`, which some programs read as a host")]
+    LeadingDoubleSlash,
+    /// A byte up to 0x20 or 0x7f.
+    #[error("the target holds a control character or a space")]
+    ControlOrSpace,
+    /// A byte from 0x80.
+    #[error("the target holds a raw byte outside ASCII")]
+    RawNonAscii,
+    /// A raw `\`.
+    #[error("the path holds a backslash")]
+    Backslash,
+    /// A raw `;`.
+    #[error("the path holds `;`, which some programs read as a path parameter")]
+    Semicolon,
+    /// A raw `#`.
+    #[error("the target holds `#`")]
+    Fragment,
+    /// `%` without two hexadecimal digits.
+    #[error("the path holds `%` without two hexadecimal digits")]
+    BadPercent,
+    /// An encoded control character.
+    #[error("the path holds an encoded control character")]
+    EncodedControl,
+    /// `%2F` where no rule lets it stand.
+    #[error("the path holds an encoded `/`")]
+    EncodedSlash,
+    /// `%5C`.
+    #[error("the path holds an encoded backslash")]
+    EncodedBackslash,
+    /// `%25` where no rule lets it stand, or a double encoding.
+    #[error("the path holds an encoded `%`")]
+    EncodedPercent,
+    /// `%3B` where no rule lets it stand.
+    #[error("the path holds an encoded `;`")]
+    EncodedSemicolon,
+    /// `%3F` where no rule lets it stand.
+    #[error("the path holds an encoded `?`")]
+    EncodedQuestion,
+    /// `%23` where no rule lets it stand.
+    #[error("the path holds an encoded `#`")]
+    EncodedHash,
+    /// The decoded bytes are not UTF-8.
+    #[error("the path does not decode to valid UTF-8")]
+    InvalidUtf8,
+    /// A `.` or `..` segment in any spelling.
+    #[error("the path holds a `.` or `..` segment")]
+    DotSegment,
+    /// A character that Unicode compatibility folding turns into `/`, `\`, `.`, `%`, `;`, `?` or `#`.
+    #[error("the path holds a character that can be folded into path syntax")]
+    UnicodeStructural,
+    /// The host is not a plain name or address with an optional port.
+    #[error("the host is not a plain name or address with an optional port")]
+    BadHost,
+}
+
+/// A set of the encoded characters that a rule can let stand in a segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct EncodedSet(u8);
+
+impl EncodedSet {
+    /// No character.
+    pub const NONE: Self = Self(0);
+    /// `%2F`
+    pub const SLASH: Self = Self(1);
+    /// `%25`
+    pub const PERCENT: Self = Self(1 << 1);
+    /// `%3F`
+    pub const QUESTION: Self = Self(1 << 2);
+    /// `%23`
+    pub const HASH: Self = Self(1 << 3);
+    /// `%3B`
+    pub const SEMICOLON: Self = Self(1 << 4);
+
+    /// Both sets together.
+    #[must_use]
+    pub const fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// What is in this set and not in `allowed`.
+    #[must_use]
+    pub const fn without(self, allowed: Self) -> Self {
+        Self(self.0 & !allowed.0)
+    }
+
+    /// Whether `other` is wholly in this set.
+    #[must_use]
+    pub const fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// The refusal to give for this set, or `None` when it is empty.
+    #[must_use]
+    pub fn refusal(self) -> Option<TargetError> {
+        [
+            (Self::SLASH, TargetError::EncodedSlash),
+            (Self::PERCENT, TargetError::EncodedPercent),
+            (Self::QUESTION, TargetError::EncodedQuestion),
+            (Self::HASH, TargetError::EncodedHash),
+            (Self::SEMICOLON, TargetError::EncodedSemicolon),
+        ]
+        .into_iter()
+        .find(|(bit, _)| self.contains(*bit))
+        .map(|(_, refusal)| refusal)
+    }
+
+    const fn of(byte: u8) -> Self {
+        match byte {
+            b'/' => Self::SLASH,
+            b'%' => Self::PERCENT,
+            b'?' => Self::QUESTION,
+            b'#' => Self::HASH,
+            b';' => Self::SEMICOLON,
+            _ => Self::NONE,
+        }
+    }
+}
+
+/// A path with exactly one reading.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CanonicalPath {
+    text: String,
+    encoded: EncodedSet,
+}
+
+impl CanonicalPath {
+    /// Reads the path of a raw request target; the query is dropped unread.
+    ///
+    /// # Errors
+    /// The first reason why two programs could read the target differently.
+    /// Encoded `/ % ? # ;` are not an error here but noted in
+    /// [`Self::encoded`]: the rule that matches decides over them.
+    pub fn parse(target: &[u8]) -> Result<Self, TargetError> {
+        if target.len() > MAX_TARGET_BYTES {
+            return Err(TargetError::TooLong);
+        }
+        check_raw_bytes(target)?;
+        let path = target.split(|byte| *byte == b'?').next().unwrap_or_default();
+        check_origin_form(path)?;
+
+        let mut canonical =
+            Self { text: String::with_capacity(path.len().saturating_add(1)), encoded: EncodedSet::NONE };
+        let mut segments = 0usize;
+        let mut pieces = path.split(|byte| *byte == b'/').skip(1).peekable();
+        while let Some(raw) = pieces.next() {
+            if raw.is_empty() && pieces.peek().is_some() {
+                continue; // an interior `//` is one `/`
+            }
+            segments = segments.saturating_add(1);
+            if segments > MAX_SEGMENTS {
+                return Err(TargetError::TooManySegments);
+            }
+            canonical.text.push('/');
+            canonical.push_segment(raw)?;
+        }
+        Ok(canonical)
+    }
+
+    /// The canonical spelling; starts with `/`.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The encoded special characters that stand in the path; a rule must let
+    /// each of them stand, or the path is refused.
+    #[must_use]
+    pub fn encoded(&self) -> EncodedSet {
+        self.encoded
+    }
+
+    /// The segments in canonical spelling; a trailing `/` gives a last empty one.
+    pub fn segments(&self) -> impl Iterator<Item = &str> + Clone {
+        self.text.split('/').skip(1)
+    }
+
+    fn push_segment(&mut self, raw: &[u8]) -> Result<(), TargetError> {
+        let start = self.text.len();
+        let mut decoded: Vec<u8> = Vec::new(); // stays unallocated while nothing is encoded
+        let mut rest = raw;
+        while let Some((&byte, after)) = rest.split_first() {
+            if byte != b'%' {
+                self.text.push(char::from(byte));
+                if !decoded.is_empty() {
+                    decoded.push(byte);
+                }
+                rest = after;
+                continue;
+            }
+            let (value, after) = percent_value(after)?;
+            if decoded.is_empty() {
+                decoded.extend_from_slice(raw.get(..raw.len().saturating_sub(rest.len())).unwrap_or_default());
+            }
+            decoded.push(value);
+            self.encoded = self.encoded.union(check_encoded_byte(value, after)?);
+            if is_unreserved(value) {
+                self.text.push(char::from(value));
+            } else {
+                push_percent(&mut self.text, value);
+            }
+            rest = after;
+        }
+        if decoded.is_empty() {
+            let written = self.text.get(start..).unwrap_or_default();
+            return if is_dot_segment(written) { Err(TargetError::DotSegment) } else { Ok(()) };
+        }
+        check_decoded_segment(&decoded)
+    }
+}
+
+impl fmt::Display for CanonicalPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+fn check_raw_bytes(target: &[u8]) -> Result<(), TargetError> {
+    for &byte in target {
+        match byte {
+            0..=0x20 | 0x7f => return Err(TargetError::ControlOrSpace),
+            0x80.. => return Err(TargetError::RawNonAscii),
+            b'#' => return Err(TargetError::Fragment),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn check_origin_form(path: &[u8]) -> Result<(), TargetError> {
+    if path.first() != Some(&b'/') {
+        return Err(TargetError::NotOriginForm);
+    }
+    if path.get(1) == Some(&b'/') {
+        return Err(TargetError::LeadingDoubleSlash);
+    }
+    match path.iter().find(|byte| matches!(byte, b'\\' | b';')) {
+        Some(b'\\') => Err(TargetError::Backslash),
+        Some(_) => Err(TargetError::Semicolon),
+        None => Ok(()),
+    }
+}
+
+/// The value of the two hexadecimal digits that follow a `%`, and what stands behind them.
+fn percent_value(after: &[u8]) -> Result<(u8, &[u8]), TargetError> {
+    let Some((&[high, low], rest)) = after.split_first_chunk::<2>() else {
+        return Err(TargetError::BadPercent);
+    };
+    match (hex_value(high), hex_value(low)) {
+        (Some(high), Some(low)) => Ok((high << 4 | low, rest)),
+        _ => Err(TargetError::BadPercent),
+    }
+}
+
+const fn hex_value(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        b'A'..=b'F' => Some(digit - b'A' + 10),
+        _ => None,
+    }
+}
+
+fn check_encoded_byte(value: u8, after: &[u8]) -> Result<EncodedSet, TargetError> {
+    match value {
+        0..=0x1f | 0x7f => Err(TargetError::EncodedControl),
+        b'\\' => Err(TargetError::EncodedBackslash),
+        // `%2561` is `a` to whoever decodes twice: no rule can allow that.
+        b'%' if after.first().copied().and_then(hex_value).is_some()
+            && after.get(1).copied().and_then(hex_value).is_some() =>
+        {
+            Err(TargetError::EncodedPercent)
+        }
+        // The digits of the second encoding may themselves be encoded.
+        b'%' if after.first() == Some(&b'%') => Err(TargetError::EncodedPercent),
+        _ => Ok(EncodedSet::of(value)),
+    }
+}
+
+/// RFC 3986 section 2.3.
+const fn is_unreserved(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
+}
+
+fn push_percent(text: &mut String, value: u8) {
+    const DIGITS: [u8; 16] = *b"0123456789ABCDEF";
+    text.push('%');
+    for digit in [value >> 4, value & 0x0f] {
+        text.push(char::from(DIGITS.get(usize::from(digit)).copied().unwrap_or(b'0')));
+    }
+}
+
+/// A segment that was partly encoded, judged by what it decodes to: every
+/// piece that another program could take for a segment of its own.
+fn check_decoded_segment(decoded: &[u8]) -> Result<(), TargetError> {
+    let text = std::str::from_utf8(decoded).map_err(|_| TargetError::InvalidUtf8)?;
+    if text.split(['/', ';', '?', '#']).any(is_dot_segment) {
+        return Err(TargetError::DotSegment);
+    }
+    for character in text.chars().filter(|character| !character.is_ascii()) {
+        if character.is_control() {
+            return Err(TargetError::EncodedControl);
+        }
+        if std::iter::once(character).nfkc().any(is_structural) {
+            return Err(TargetError::UnicodeStructural);
+        }
+    }
+    Ok(())
+}
+
+/// `.` or `..`, also with blanks behind it, which some file systems drop.
+fn is_dot_segment(segment: &str) -> bool {
+    matches!(segment.trim_end_matches(is_blank), "." | "..")
+}
+
+fn is_blank(character: char) -> bool {
+    // White space, and the characters that are drawn with no width.
+    character.is_whitespace() || matches!(character, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}')
+}
+
+const fn is_structural(character: char) -> bool {
+    matches!(character, '/' | '\\' | '.' | '%' | ';' | '?' | '#')
+}
+
+/// A host name or address in lower case, without a default port.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Host {
+    text: String,
+    name: Range<usize>,
+}
+
+impl Host {
+    /// Reads a raw authority: ASCII letters, digits, `-`, `_` and `.`, or a
+    /// bracketed IPv6 address, then an optional port. The ports 80 and 443 are
+    /// dropped.
+    ///
+    /// # Errors
+    /// [`TargetError::BadHost`] for user information, a list, a trailing dot,
+    /// an empty label, a bad port, and everything outside ASCII.
+    pub fn parse(authority: &[u8]) -> Result<Self, TargetError> {
+        let text = std::str::from_utf8(authority).map_err(|_| TargetError::BadHost)?.to_ascii_lowercase();
+        let (name, port) = split_port(&text).ok_or(TargetError::BadHost)?;
+        if !(is_name(name) || is_bracketed_ipv6(name)) {
+            return Err(TargetError::BadHost);
+        }
+        let port: Option<u16> = match port {
+            None => None,
+            Some(digits) if !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) => {
+                Some(digits.parse().map_err(|_| TargetError::BadHost)?)
+            }
+            Some(_) => return Err(TargetError::BadHost),
+        };
+        let range = 0..name.len();
+        let text = match port {
+            None | Some(80 | 443) => name.to_owned(),
+            Some(0) => return Err(TargetError::BadHost),
+            Some(port) => format!("{name}:{port}"),
+        };
+        Ok(Self { text, name: range })
+    }
+
+    /// Name and, where it is not a default one, port.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The name alone.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.text.get(self.name.clone()).unwrap_or_default()
+    }
+}
+
+fn split_port(text: &str) -> Option<(&str, Option<&str>)> {
+    let bracket = text.rfind(']');
+    match text.rfind(':') {
+        Some(colon) if bracket.is_none_or(|bracket| colon > bracket) => {
+            Some((text.get(..colon)?, Some(text.get(colon.checked_add(1)?..)?)))
+        }
+        _ => Some((text, None)),
+    }
+}
+
+fn is_name(name: &str) -> bool {
+    !name.is_empty()
+        && name.len() <= 253
+        && name.split('.').all(|label| {
+            !label.is_empty()
+                && label.len() <= 63
+                && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+        })
+}
+
+fn is_bracketed_ipv6(name: &str) -> bool {
+    name.strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'))
+        .is_some_and(|address| address.parse::<std::net::Ipv6Addr>().is_ok())
+}
+
+#[cfg(test)]
+#[path = "resource_tests.rs"]
+mod tests;
