@@ -1,4 +1,109 @@
 //! Layer 1: the policy, from its written form to a decision. Pure: no clock,
 //! no file, no log, no await.
+//!
+//! [`document`] is what people write. [`Policy::compile`] turns it into trees
+//! and bit sets, or says everything that is wrong with it. [`Policy::find`]
+//! gives the most specific rule for a request and [`Matched::decide`] judges a
+//! caller by it.
 
+mod condition;
+mod decision;
 pub mod document;
+mod error;
+mod matcher;
+mod names;
+mod pattern;
+mod rule;
+mod tiers;
+
+pub use decision::{Decision, Matched, Required};
+use document::PolicyDocument;
+pub use error::{PolicyError, PolicyErrorKind};
+use matcher::Matcher;
+use names::Names;
+use rule::RuleTier;
+pub use rule::{Rule, TokenPlaces};
+pub use tiers::Tiers;
+
+use crate::types::{CanonicalPath, Host};
+
+/// A compiled policy: immutable, shared by every check.
+#[derive(Debug, Clone)]
+pub struct Policy {
+    tiers: Tiers,
+    rules: Box<[Rule]>,
+    matcher: Matcher,
+    fingerprint: Box<str>,
+}
+
+impl Policy {
+    /// Compiles the written policy. `providers` are the ids of the configured
+    /// identity providers, to which conditions may refer.
+    ///
+    /// # Errors
+    /// Every fault of the document, in the order in which it was written.
+    pub fn compile(document: &PolicyDocument, providers: &[&str]) -> Result<Self, Vec<PolicyError>> {
+        let mut errors = Vec::new();
+        let names = Names::new(document.tiers.0.iter().map(|(name, _)| name.as_str()), providers);
+        let tiers = Tiers::compile(&document.tiers, &names, &mut errors);
+        let rules: Vec<(usize, Rule)> = document
+            .rules
+            .iter()
+            .enumerate()
+            .filter_map(|(position, file)| {
+                let rule = Rule::compile(file, &format!("/rules/{position}"), &names, &mut errors)?;
+                Some((position, rule))
+            })
+            .collect();
+        let matcher = Matcher::build(&rules, &mut errors);
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        let rules: Box<[Rule]> = rules.into_iter().map(|(_, rule)| rule).collect();
+        let fingerprint = fingerprint(&tiers, &rules);
+        Ok(Self { tiers, rules, matcher, fingerprint })
+    }
+
+    /// The declared tiers.
+    #[must_use]
+    pub fn tiers(&self) -> &Tiers {
+        &self.tiers
+    }
+
+    /// The rules in written order.
+    #[must_use]
+    pub fn rules(&self) -> &[Rule] {
+        &self.rules
+    }
+
+    /// Twelve hexadecimal digits that are the same for the same policy,
+    /// whatever the order of its rules.
+    #[must_use]
+    pub fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+
+    /// The most specific rule that covers the request, or `None`: then it is
+    /// refused. A path segment that should name a tier and names none is
+    /// covered by no rule at all, however wide another rule is.
+    #[must_use]
+    pub fn find(&self, host: Option<&Host>, path: &CanonicalPath, method: &str) -> Option<Matched<'_>> {
+        let rule = self.rules.get(self.matcher.find(host, path.as_str(), method)?)?;
+        let path_tier = match rule.tier {
+            Some(RuleTier::FromSegment(position)) => Some(self.tiers.index(path.segments().nth(position)?)?),
+            Some(RuleTier::Fixed(_)) | None => None,
+        };
+        Some(Matched { rule, path_tier })
+    }
+}
+
+fn fingerprint(tiers: &Tiers, rules: &[Rule]) -> Box<str> {
+    let mut written: Vec<String> = rules.iter().map(|rule| format!("{rule:?}")).collect();
+    written.sort_unstable();
+    let text = format!("{tiers:?}{}", written.concat());
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
+    digest.as_ref().iter().take(6).map(|byte| format!("{byte:02x}")).collect::<String>().into_boxed_str()
+}
+
+#[cfg(test)]
+mod tests;

@@ -7,7 +7,6 @@
 //! spelling.
 
 use std::fmt;
-use std::ops::Range;
 
 use unicode_normalization::UnicodeNormalization;
 
@@ -223,7 +222,7 @@ impl CanonicalPath {
                 decoded.extend_from_slice(raw.get(..raw.len().saturating_sub(rest.len())).unwrap_or_default());
             }
             decoded.push(value);
-            self.encoded = self.encoded.union(check_encoded_byte(value, after)?);
+            self.encoded = self.encoded.union(check_encoded_byte(value)?);
             if is_unreserved(value) {
                 self.text.push(char::from(value));
             } else {
@@ -291,18 +290,10 @@ const fn hex_value(digit: u8) -> Option<u8> {
     }
 }
 
-fn check_encoded_byte(value: u8, after: &[u8]) -> Result<EncodedSet, TargetError> {
+fn check_encoded_byte(value: u8) -> Result<EncodedSet, TargetError> {
     match value {
         0..=0x1f | 0x7f => Err(TargetError::EncodedControl),
         b'\\' => Err(TargetError::EncodedBackslash),
-        // `%2561` is `a` to whoever decodes twice: no rule can allow that.
-        b'%' if after.first().copied().and_then(hex_value).is_some()
-            && after.get(1).copied().and_then(hex_value).is_some() =>
-        {
-            Err(TargetError::EncodedPercent)
-        }
-        // The digits of the second encoding may themselves be encoded.
-        b'%' if after.first() == Some(&b'%') => Err(TargetError::EncodedPercent),
         _ => Ok(EncodedSet::of(value)),
     }
 }
@@ -326,6 +317,10 @@ fn check_decoded_segment(decoded: &[u8]) -> Result<(), TargetError> {
     let text = std::str::from_utf8(decoded).map_err(|_| TargetError::InvalidUtf8)?;
     if text.split(['/', ';', '?', '#']).any(is_dot_segment) {
         return Err(TargetError::DotSegment);
+    }
+    // `%2561` is `a` to whoever decodes twice: no rule can let that stand.
+    if decoded.windows(3).any(|window| matches!(window, [b'%', digits @ ..] if percent_value(digits).is_ok())) {
+        return Err(TargetError::EncodedPercent);
     }
     for character in text.chars().filter(|character| !character.is_ascii()) {
         if character.is_control() {
@@ -356,7 +351,7 @@ const fn is_structural(character: char) -> bool {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Host {
     text: String,
-    name: Range<usize>,
+    name_len: usize,
 }
 
 impl Host {
@@ -380,13 +375,13 @@ impl Host {
             }
             Some(_) => return Err(TargetError::BadHost),
         };
-        let range = 0..name.len();
+        let name_len = name.len();
         let text = match port {
             None | Some(80 | 443) => name.to_owned(),
             Some(0) => return Err(TargetError::BadHost),
             Some(port) => format!("{name}:{port}"),
         };
-        Ok(Self { text, name: range })
+        Ok(Self { text, name_len })
     }
 
     /// Name and, where it is not a default one, port.
@@ -398,7 +393,13 @@ impl Host {
     /// The name alone.
     #[must_use]
     pub fn name(&self) -> &str {
-        self.text.get(self.name.clone()).unwrap_or_default()
+        self.text.get(..self.name_len).unwrap_or_default()
+    }
+
+    /// The port that is not a default one, or nothing.
+    #[must_use]
+    pub fn port(&self) -> &str {
+        self.text.get(self.name_len.saturating_add(1)..).unwrap_or_default()
     }
 }
 

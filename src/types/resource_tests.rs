@@ -99,9 +99,32 @@ fn hosts_are_lower_case_names_without_default_ports() {
 /// Targets made of the pieces that path bypasses are made of.
 fn hostile_target() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
-        Just("/"), Just("//"), Just("."), Just(".."), Just("%2e"), Just("%2E."), Just("%2f"), Just("%5c"), Just("%25"),
-        Just("%252e"), Just(";"), Just("%3b"), Just("?"), Just("%3f"), Just("%23"), Just("a"), Just("apps"), Just("%61"),
-        Just("%20"), Just("%c3%a9"), Just("%c0%af"), Just("%EF%BC%8F"), Just("\\"), Just("%00"), Just("%"), Just("2e"),
+        Just("/"),
+        Just("//"),
+        Just("."),
+        Just(".."),
+        Just("%2e"),
+        Just("%2E."),
+        Just("%2f"),
+        Just("%5c"),
+        Just("%25"),
+        Just("%252e"),
+        Just(";"),
+        Just("%3b"),
+        Just("?"),
+        Just("%3f"),
+        Just("%23"),
+        Just("a"),
+        Just("apps"),
+        Just("%61"),
+        Just("%20"),
+        Just("%c3%a9"),
+        Just("%c0%af"),
+        Just("%EF%BC%8F"),
+        Just("\\"),
+        Just("%00"),
+        Just("%"),
+        Just("2e"),
     ];
     proptest::collection::vec(piece, 0..12).prop_map(|pieces| format!("/{}", pieces.concat()))
 }

@@ -1,0 +1,116 @@
+//! The decision: a value with its rule and its reason.
+
+use super::condition::{Condition, Facts};
+use super::rule::{Rule, RuleTier};
+use super::tiers::Tiers;
+use crate::types::{Principal, Reason, TierIndex, TierSet};
+
+/// The rule that covers a request, and the tier the path names in it.
+#[derive(Debug, Clone, Copy)]
+pub struct Matched<'p> {
+    pub(crate) rule: &'p Rule,
+    pub(crate) path_tier: Option<TierIndex>,
+}
+
+impl<'p> Matched<'p> {
+    /// The rule.
+    #[must_use]
+    pub fn rule(&self) -> &'p Rule {
+        self.rule
+    }
+
+    /// The tier the rule asks for here, if it asks for one.
+    #[must_use]
+    pub fn tier(&self) -> Option<TierIndex> {
+        match self.rule.tier? {
+            RuleTier::Fixed(tier) => Some(tier),
+            RuleTier::FromSegment(_) => self.path_tier,
+        }
+    }
+
+    /// Judges a caller. `route_tier` is a further tier that the proxy's route
+    /// asks for; it can only add to what the rule asks.
+    #[must_use]
+    pub fn decide(&self, tiers: &Tiers, caller: Option<&Principal>, route_tier: Option<TierIndex>) -> Decision {
+        let held = tiers.held_by(caller);
+        let facts = Facts { caller, tiers: held, path_tier: self.path_tier };
+        let lack = self.rule.conditions.iter().find_map(|condition| condition.lack(&facts));
+        let lack = lack.or_else(|| route_tier.and_then(|tier| Condition::Tier(tier).lack(&facts)));
+        match (lack, caller) {
+            // A rule without conditions does not compile; were there one, it would not admit anybody.
+            (None, _) if self.rule.conditions.is_empty() => Decision::Deny(Reason::NoRule),
+            (None, _) => Decision::Allow(held),
+            (Some(_), None) => Decision::Deny(Reason::NoCredentials),
+            (Some(reason), Some(_)) => Decision::Deny(reason),
+        }
+    }
+
+    /// What the rule asks for, for the caller who was refused.
+    #[must_use]
+    pub fn required(&self, tiers: &Tiers, route_tier: Option<TierIndex>) -> Required {
+        let mut required = Required::default();
+        for tier in self.tier().into_iter().chain(route_tier) {
+            required.tiers.push(tiers.name(tier).to_owned());
+            required.challenge_scopes.extend(tiers.granting_scopes(tier).iter().map(|scope| scope.to_string()));
+        }
+        for condition in &self.rule.conditions {
+            required.note(condition);
+        }
+        required
+    }
+}
+
+/// The end of an evaluation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decision {
+    /// Let the request pass; the caller holds these tiers.
+    Allow(TierSet),
+    /// Refuse it.
+    Deny(Reason),
+}
+
+/// What a rule asks for, in the words of the policy.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Required {
+    /// Tiers to hold.
+    pub tiers: Vec<String>,
+    /// Scopes to hold, all of them.
+    pub scopes: Vec<String>,
+    /// Permissions to hold, all of them.
+    pub permissions: Vec<String>,
+    /// Scopes by which the tiers are granted.
+    challenge_scopes: Vec<String>,
+}
+
+impl Required {
+    fn note(&mut self, condition: &Condition) {
+        match condition {
+            Condition::Scopes(scopes) => self.scopes.extend(scopes.iter().map(|scope| scope.to_string())),
+            Condition::Permissions(names) => self.permissions.extend(names.iter().map(|name| name.to_string())),
+            // Who may pass by group, name or address is not told to strangers.
+            Condition::Tier(_)
+            | Condition::PathTier
+            | Condition::Groups(_)
+            | Condition::Users(_)
+            | Condition::Providers(_)
+            | Condition::EmailDomains(_)
+            | Condition::Any(_)
+            | Condition::All(_) => {}
+        }
+    }
+
+    /// The `scope` attribute of a challenge (RFC 6750 section 3): the scopes
+    /// with which the request would pass, as far as scopes decide it.
+    #[must_use]
+    pub fn challenge_scope(&self) -> Option<String> {
+        let mut scopes: Vec<&str> = self.challenge_scopes.iter().chain(&self.scopes).map(String::as_str).collect();
+        scopes.dedup();
+        (!scopes.is_empty()).then(|| scopes.join(" "))
+    }
+
+    /// Whether nothing is asked for by name.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.tiers.is_empty() && self.scopes.is_empty() && self.permissions.is_empty()
+    }
+}

@@ -1,0 +1,169 @@
+//! Finds the most specific rule for a request: host, then path segment by
+//! segment, then method. A tree per host; no allocation while matching.
+
+use super::error::{PolicyError, PolicyErrorKind};
+use super::pattern::Segment;
+use super::rule::{HostPattern, Rule};
+use crate::types::Host;
+
+/// The position of a rule in the policy.
+pub(crate) type RuleIndex = usize;
+
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Matcher {
+    /// Exact hosts in byte order.
+    exact: Vec<(Box<str>, Node)>,
+    /// Wildcard hosts, the longest suffix first.
+    suffixes: Vec<(Suffix, Node)>,
+    any: Node,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Suffix {
+    name: Box<str>,
+    port: Box<str>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Node {
+    /// Literal next segments in byte order.
+    literals: Vec<(Box<str>, Node)>,
+    variable: Option<Box<Node>>,
+    /// Rules whose pattern ends here.
+    here: Leaf,
+    /// Rules whose pattern ends here in `**`.
+    rest: Leaf,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Leaf {
+    by_method: Vec<(Box<str>, RuleIndex)>,
+    every_method: Option<RuleIndex>,
+}
+
+impl Matcher {
+    /// Builds the trees; a tie is an error that names both rules.
+    pub(crate) fn build(rules: &[(usize, Rule)], errors: &mut Vec<PolicyError>) -> Self {
+        let mut matcher = Self::default();
+        for (index, (position, rule)) in rules.iter().enumerate() {
+            let leaf = matcher.root_mut(&rule.host).leaf_mut(rule);
+            if let Some(other) = leaf.insert(&rule.methods, index) {
+                let other = rules.get(other).map_or(0, |(position, _)| *position);
+                errors.push(PolicyError::new(
+                    format!("/rules/{position}"),
+                    PolicyErrorKind::Tie { other: format!("/rules/{other}") },
+                ));
+            }
+        }
+        matcher.suffixes.sort_by(|(a, _), (b, _)| b.name.len().cmp(&a.name.len()).then_with(|| a.name.cmp(&b.name)));
+        matcher
+    }
+
+    /// The most specific rule that covers host, path and method.
+    pub(crate) fn find(&self, host: Option<&Host>, path: &str, method: &str) -> Option<RuleIndex> {
+        let path = path.strip_prefix('/')?;
+        if let Some(host) = host {
+            let exact = self.exact.binary_search_by(|(name, _)| name.as_ref().cmp(host.as_str())).ok();
+            let exact = exact.and_then(|position| self.exact.get(position)).map(|(_, root)| root);
+            let suffixes = self.suffixes.iter().filter(|(suffix, _)| suffix.covers(host)).map(|(_, root)| root);
+            if let Some(found) = exact.into_iter().chain(suffixes).find_map(|root| root.find(Some(path), method)) {
+                return Some(found);
+            }
+        }
+        self.any.find(Some(path), method)
+    }
+
+    fn root_mut(&mut self, host: &HostPattern) -> &mut Node {
+        match host {
+            HostPattern::Any => &mut self.any,
+            HostPattern::Exact(name) => child_mut(&mut self.exact, name),
+            HostPattern::Suffix { name, port } => {
+                let suffix = Suffix { name: name.clone(), port: port.clone() };
+                let position = match self.suffixes.iter().position(|(held, _)| *held == suffix) {
+                    Some(position) => position,
+                    None => {
+                        self.suffixes.push((suffix, Node::default()));
+                        self.suffixes.len().saturating_sub(1)
+                    }
+                };
+                match self.suffixes.get_mut(position) {
+                    Some((_, root)) => root,
+                    None => &mut self.any,
+                }
+            }
+        }
+    }
+}
+
+impl Suffix {
+    fn covers(&self, host: &Host) -> bool {
+        host.port() == self.port.as_ref()
+            && host.name().len() > self.name.len()
+            && host.name().ends_with(self.name.as_ref())
+    }
+}
+
+impl Node {
+    /// The leaf at which `rule` is kept.
+    fn leaf_mut(&mut self, rule: &Rule) -> &mut Leaf {
+        let mut node = self;
+        for segment in rule.pattern.segments() {
+            node = match segment {
+                Segment::Literal(literal) => child_mut(&mut node.literals, literal),
+                Segment::Variable(_) => node.variable.get_or_insert_default(),
+            };
+        }
+        if rule.pattern.has_rest() { &mut node.rest } else { &mut node.here }
+    }
+
+    /// Depth is bounded by the longest pattern, not by the request: a path that
+    /// is deeper than every pattern ends at a `**` or nowhere.
+    fn find(&self, path: Option<&str>, method: &str) -> Option<RuleIndex> {
+        let Some(path) = path else {
+            return self.here.find(method).or_else(|| self.rest.find(method));
+        };
+        let (segment, after) = match path.split_once('/') {
+            Some((segment, after)) => (segment, Some(after)),
+            None => (path, None),
+        };
+        let literal = self.literals.binary_search_by(|(literal, _)| literal.as_ref().cmp(segment)).ok();
+        let literal = literal.and_then(|position| self.literals.get(position)).map(|(_, node)| node);
+        let variable = self.variable.as_deref().filter(|_| !segment.is_empty());
+        literal.into_iter().chain(variable).find_map(|next| next.find(after, method)).or_else(|| self.rest.find(method))
+    }
+}
+
+fn child_mut<'a>(children: &'a mut Vec<(Box<str>, Node)>, name: &str) -> &'a mut Node {
+    let position = match children.binary_search_by(|(held, _)| held.as_ref().cmp(name)) {
+        Ok(position) => position,
+        Err(position) => {
+            children.insert(position, (Box::from(name), Node::default()));
+            position
+        }
+    };
+    #[expect(clippy::indexing_slicing, reason = "the position was found or filled on the line above")]
+    &mut children[position].1
+}
+
+impl Leaf {
+    /// Keeps the rule; the rule it ties with, if there is one.
+    fn insert(&mut self, methods: &[Box<str>], rule: RuleIndex) -> Option<RuleIndex> {
+        if methods.is_empty() {
+            return match self.every_method {
+                Some(other) => Some(other),
+                None => {
+                    self.every_method = Some(rule);
+                    None
+                }
+            };
+        }
+        let tie = self.by_method.iter().find(|(method, _)| methods.contains(method)).map(|(_, other)| *other);
+        self.by_method.extend(methods.iter().map(|method| (method.clone(), rule)));
+        tie
+    }
+
+    fn find(&self, method: &str) -> Option<RuleIndex> {
+        let named = self.by_method.iter().find(|(held, _)| held.as_ref() == method).map(|(_, rule)| *rule);
+        named.or(self.every_method)
+    }
+}

@@ -1,0 +1,189 @@
+//! The tiers as a graph, compiled to bit sets.
+
+use super::condition::{Condition, Grant};
+use super::document::{GrantFile, GrantKeyword, TiersFile};
+use super::error::{PolicyError, PolicyErrorKind};
+use super::names::Names;
+use crate::types::{Principal, TierIndex, TierSet};
+
+/// The declared tiers, in written order.
+#[derive(Debug, Clone, Default)]
+pub struct Tiers {
+    tiers: Box<[Tier]>,
+}
+
+#[derive(Debug, Clone)]
+struct Tier {
+    name: Box<str>,
+    label: Option<Box<str>>,
+    grant: Option<Grant>,
+    /// The tier itself and all that it includes, however deep.
+    contains: TierSet,
+}
+
+impl Tiers {
+    pub(crate) fn compile(file: &TiersFile, names: &Names<'_>, errors: &mut Vec<PolicyError>) -> Self {
+        if file.0.len() > TierIndex::MAX_TIERS {
+            errors.push(PolicyError::new("/tiers", PolicyErrorKind::TooManyTiers { found: file.0.len() }));
+            return Self::default();
+        }
+        let includes: Vec<TierSet> = file
+            .0
+            .iter()
+            .map(|(name, tier)| {
+                let mut set = TierSet::EMPTY;
+                for (position, included) in tier.includes.iter().enumerate() {
+                    match names.tier(included) {
+                        Ok(index) => set = set.union(TierSet::of(index)),
+                        Err(kind) => {
+                            errors.push(PolicyError::new(format!("/tiers/{}/includes/{position}", escape(name)), kind));
+                        }
+                    }
+                }
+                set
+            })
+            .collect();
+        report_cycles(file, &includes, errors);
+        let tiers = file
+            .0
+            .iter()
+            .enumerate()
+            .map(|(position, (name, tier))| {
+                let pointer = format!("/tiers/{}", escape(name));
+                if !is_tier_name(name) {
+                    errors.push(PolicyError::new(&pointer, PolicyErrorKind::BadTierName { name: name.clone() }));
+                }
+                let grant = tier.grant.as_ref().map(|grant| match grant {
+                    GrantFile::Keyword(GrantKeyword::Anyone) => Grant::Anyone,
+                    GrantFile::Keyword(GrantKeyword::Authenticated) => Grant::Authenticated,
+                    GrantFile::Conditions(conditions) => Grant::AnyOf(
+                        Condition::compile_grant(conditions, &format!("{pointer}/grant"), names, errors)
+                            .into_boxed_slice(),
+                    ),
+                });
+                Tier {
+                    name: Box::from(name.as_str()),
+                    label: tier.label.as_deref().map(Box::from),
+                    grant,
+                    contains: closure(position, &includes),
+                }
+            })
+            .collect();
+        Self { tiers }
+    }
+
+    /// The tier called `name`, with case.
+    #[must_use]
+    pub fn index(&self, name: &str) -> Option<TierIndex> {
+        self.tiers.iter().position(|tier| tier.name.as_ref() == name).and_then(TierIndex::new)
+    }
+
+    /// The name of `tier`.
+    #[must_use]
+    pub fn name(&self, tier: TierIndex) -> &str {
+        self.tiers.get(tier.position()).map_or("", |tier| &tier.name)
+    }
+
+    /// What people read for `tier`: its label, else its name.
+    #[must_use]
+    pub fn label(&self, tier: TierIndex) -> &str {
+        self.tiers.get(tier.position()).map_or("", |tier| tier.label.as_deref().unwrap_or(&tier.name))
+    }
+
+    /// Every tier in written order.
+    pub fn iter(&self) -> impl Iterator<Item = TierIndex> {
+        (0..self.tiers.len()).filter_map(TierIndex::new)
+    }
+
+    /// All tiers the caller holds: those granted and all that they include.
+    #[must_use]
+    pub fn held_by(&self, caller: Option<&Principal>) -> TierSet {
+        self.tiers
+            .iter()
+            .filter(|tier| tier.grant.as_ref().is_some_and(|grant| grant.holds(caller)))
+            .fold(TierSet::EMPTY, |held, tier| held.union(tier.contains))
+    }
+
+    /// The scopes of which the grant of `tier` wants all, for the `scope`
+    /// attribute of a challenge; empty when it is granted otherwise.
+    #[must_use]
+    pub fn granting_scopes(&self, tier: TierIndex) -> &[Box<str>] {
+        let Some(Grant::AnyOf(conditions)) = self.tiers.get(tier.position()).and_then(|tier| tier.grant.as_ref())
+        else {
+            return &[];
+        };
+        conditions
+            .iter()
+            .find_map(|condition| if let Condition::Scopes(scopes) = condition { Some(scopes.as_ref()) } else { None })
+            .unwrap_or_default()
+    }
+}
+
+/// A name as one step of a JSON pointer (RFC 6901 section 3).
+pub(crate) fn escape(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
+}
+
+fn is_tier_name(name: &str) -> bool {
+    !name.is_empty()
+        && name.len() <= 64
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+}
+
+/// Everything that can be reached over `includes` from `start`, with itself.
+fn closure(start: usize, includes: &[TierSet]) -> TierSet {
+    let mut reached = TierIndex::new(start).map_or(TierSet::EMPTY, TierSet::of);
+    loop {
+        let next = reached
+            .iter()
+            .filter_map(|tier| includes.get(tier.position()))
+            .fold(reached, |all, included| all.union(*included));
+        if next == reached {
+            return reached;
+        }
+        reached = next;
+    }
+}
+
+/// Names each cycle once, at the tier of it that was written first.
+fn report_cycles(file: &TiersFile, includes: &[TierSet], errors: &mut Vec<PolicyError>) {
+    let name = |position: usize| file.0.get(position).map_or("", |(name, _)| name.as_str()).to_owned();
+    let mut reported = TierSet::EMPTY;
+    for start in 0..includes.len() {
+        let Some(index) = TierIndex::new(start) else { continue };
+        if reported.contains(index) {
+            continue;
+        }
+        if let Some(cycle) = way_back(start, includes) {
+            for position in &cycle {
+                reported = TierIndex::new(*position).map_or(reported, |tier| reported.union(TierSet::of(tier)));
+            }
+            let cycle = cycle.into_iter().map(name).collect();
+            errors.push(PolicyError::new(
+                format!("/tiers/{}/includes", escape(&name(start))),
+                PolicyErrorKind::TierCycle { cycle },
+            ));
+        }
+    }
+}
+
+/// The shortest way from `start` over `includes` back to it.
+fn way_back(start: usize, includes: &[TierSet]) -> Option<Vec<usize>> {
+    let mut ways = std::collections::VecDeque::from([vec![start]]);
+    let mut seen = TierSet::EMPTY;
+    while let Some(way) = ways.pop_front() {
+        let here = *way.last()?;
+        for next in includes.get(here)?.iter() {
+            let mut longer = way.clone();
+            longer.push(next.position());
+            if next.position() == start {
+                return Some(longer);
+            }
+            if !seen.contains(next) {
+                seen = seen.union(TierSet::of(next));
+                ways.push_back(longer);
+            }
+        }
+    }
+    None
+}
