@@ -14,5 +14,6 @@
 //! wires everything, `cli` (layer 8) is what people call. Arrows go downwards
 //! only; `tests/it/layering.rs` holds them.
 
+pub mod config;
 pub mod policy;
 pub mod types;

@@ -1,0 +1,297 @@
+//! The config as it is written: one struct a section, nothing judged yet.
+//!
+//! The doc comments of this file are what `config schema` and editors show, so
+//! they speak to whoever writes a config. Text that has a form of its own (an
+//! address, a duration, a URL) stays text here and is read in the section's
+//! own module, which can say what is wrong with it.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::duration::DurationText;
+use crate::policy::document::{RuleFile, TiersFile};
+
+/// The config file of Tiergate.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(title = "Tiergate config")]
+pub(crate) struct ConfigFile {
+    /// Where the service listens.
+    pub(crate) listen: ListenFile,
+    /// What browsers see, such as `https://app.example.com`; redirects and cookies derive from it, never from a request.
+    pub(crate) public_url: Option<String>,
+    /// The path under which the service's own browser pages live; `/_auth` when absent.
+    pub(crate) base_path: Option<String>,
+    /// The networks whose `X-Original-*` and `X-Forwarded-*` headers count, as addresses or CIDRs; nobody when absent.
+    pub(crate) trusted_proxies: Vec<String>,
+    /// Who signs the tokens.
+    pub(crate) identity_providers: Vec<IdentityProviderFile>,
+    /// The access levels.
+    pub(crate) tiers: TiersFile,
+    /// What is asked of whom; their order has no meaning, the most specific rule wins.
+    pub(crate) rules: Vec<RuleFile>,
+    /// What a refusal looks like.
+    pub(crate) errors: ErrorsFile,
+    /// What the upstream is told about the caller.
+    pub(crate) identity_headers: IdentityHeadersFile,
+    /// Present: the upstream gets `X-Auth-Assertion`, a short-lived signed statement about the caller.
+    pub(crate) assertion: Option<AssertionFile>,
+    /// Other programs whose endpoint paths are served too.
+    pub(crate) compat: Vec<CompatFile>,
+    /// Upper bounds.
+    pub(crate) limits: LimitsFile,
+    /// The service's own log.
+    pub(crate) log: LogFile,
+    /// Browser sessions.
+    pub(crate) sessions: Option<SessionsFile>,
+    /// The user directory.
+    pub(crate) directory: Option<DirectoryFile>,
+    /// A directory with one YAML file for each app.
+    pub(crate) apps_dir: Option<String>,
+    /// Apps, written here in place of files.
+    pub(crate) apps: Vec<AppFile>,
+}
+
+/// Where the service listens: each an address such as `127.0.0.1:9191`, or `unix:/path`.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ListenFile {
+    /// What Envoy calls; `127.0.0.1:9191` when absent.
+    pub(crate) grpc: Option<String>,
+    /// What nginx, Caddy, Traefik, HAProxy and browsers call; `127.0.0.1:4180` when absent.
+    pub(crate) http: Option<String>,
+    /// Health and metrics, nothing a browser should reach; `127.0.0.1:9190` when absent.
+    pub(crate) admin: Option<String>,
+}
+
+/// One identity provider.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct IdentityProviderFile {
+    /// Its short name: lower-case letters, digits and `-`.
+    #[schemars(regex(pattern = "^[a-z0-9-]+$"))]
+    pub(crate) id: String,
+    /// The `iss` claim of its tokens, compared byte for byte.
+    pub(crate) issuer: String,
+    /// A token must carry one of these in `aud`.
+    #[schemars(length(min = 1))]
+    pub(crate) audience: Vec<String>,
+    /// The accepted signature algorithms; `[RS256, ES256, EdDSA]` when absent. Never `none`, never `HS*`.
+    pub(crate) algorithms: Option<Vec<String>>,
+    /// The accepted `typ` headers; `[at+jwt, JWT]` when absent.
+    pub(crate) token_types: Option<Vec<String>>,
+    /// Where its keys come from; OIDC discovery when absent.
+    #[serde(default)]
+    pub(crate) jwks: JwksFile,
+    /// How far clocks may differ; `30s` when absent, at most `60s`.
+    pub(crate) leeway: Option<DurationText>,
+    /// Where the claims stand.
+    #[serde(default)]
+    pub(crate) claims: ClaimsFile,
+    /// Present: browsers can sign in here.
+    pub(crate) login: Option<LoginFile>,
+}
+
+/// Where the keys of a provider come from.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct JwksFile {
+    /// The URL of the key set.
+    pub(crate) uri: Option<String>,
+    /// A file with the key set, in place of a URL.
+    pub(crate) file: Option<String>,
+    /// How often the keys are fetched again; `10m` when absent, at most `15m`.
+    pub(crate) refresh: Option<DurationText>,
+    /// How long the last good keys stay in use while no fetch succeeds; `24h` when absent.
+    pub(crate) max_stale: Option<DurationText>,
+    /// A directory that keeps the last good keys over a restart.
+    pub(crate) cache_dir: Option<String>,
+}
+
+/// Where the claims stand: claim names, or JSON pointers such as `/realm_access/roles`.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ClaimsFile {
+    /// The scopes; `[scope]` when absent.
+    pub(crate) scopes: Option<Vec<String>>,
+    /// The permissions; `[permissions]` when absent.
+    pub(crate) permissions: Option<Vec<String>>,
+    /// The groups; `[groups]` when absent.
+    pub(crate) groups: Option<Vec<String>>,
+    /// The e-mail address; `email` when absent.
+    pub(crate) email: Option<String>,
+    /// The display name; `name` when absent.
+    pub(crate) name: Option<String>,
+}
+
+/// The client that browsers sign in with.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LoginFile {
+    /// The client id at the provider.
+    pub(crate) client_id: String,
+    /// The client secret; none for a public client.
+    pub(crate) client_secret: Option<String>,
+    /// A file that holds the client secret.
+    pub(crate) client_secret_file: Option<String>,
+    /// The scopes asked for; `[openid, profile, email]` when absent.
+    pub(crate) scopes: Option<Vec<String>>,
+    /// Further parameters of the authorization request, such as Auth0's `audience`.
+    #[serde(default)]
+    pub(crate) extra_params: BTreeMap<String, String>,
+    /// The path the provider sends browsers back to; `<base_path>/callback/<id>` when absent.
+    pub(crate) callback_path: Option<String>,
+}
+
+/// What a refusal looks like.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ErrorsFile {
+    /// A template for JSON bodies; it sees `status`, `title`, `reason`, `message`, `required` and `request_id`.
+    #[schemars(example = r#"{"error": {{ status }}, "message": {{ message }}, "success": false}"#)]
+    pub(crate) json_template: Option<String>,
+}
+
+/// What the upstream is told about the caller.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct IdentityHeadersFile {
+    /// The sets of headers to send; `[x-auth]` when absent.
+    pub(crate) profiles: Option<Vec<ProfileFile>>,
+    /// Further headers, each with the claim it carries: a claim name or a JSON pointer.
+    #[serde(default)]
+    pub(crate) claims: BTreeMap<String, String>,
+    /// Further headers that no client may send upstream.
+    #[serde(default)]
+    pub(crate) strip: Vec<String>,
+}
+
+/// A set of identity headers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum ProfileFile {
+    /// `X-Auth-User` and its kin.
+    XAuth,
+    /// `Remote-User`, `Remote-Email`, `Remote-Name`, `Remote-Groups`.
+    RemoteUser,
+    /// `X-Auth-Request-User` and its kin, as oauth2-proxy names them.
+    #[serde(rename = "oauth2-proxy")]
+    Oauth2Proxy,
+}
+
+/// The signed statement for the upstream.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AssertionFile {
+    /// The `aud` claim of the statement.
+    pub(crate) audience: String,
+    /// How long it is valid; `60s` when absent.
+    pub(crate) lifetime: Option<DurationText>,
+}
+
+/// A program whose endpoint paths are served too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum CompatFile {
+    /// `/oauth2/auth` and its kin.
+    #[serde(rename = "oauth2-proxy")]
+    Oauth2Proxy,
+    /// `/api/authz/forward-auth` and its kin.
+    Authelia,
+}
+
+/// Upper bounds.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LimitsFile {
+    /// Connections held open at once, for each listener; 10000 when absent.
+    pub(crate) max_connections: Option<u32>,
+    /// Verified tokens remembered; 10000 when absent, 0 for none.
+    pub(crate) token_cache: Option<u32>,
+    /// The longest time between `iat` and `exp` that a token may have; `24h` when absent.
+    pub(crate) max_token_lifetime: Option<DurationText>,
+}
+
+/// The service's own log.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LogFile {
+    /// `json` when absent.
+    pub(crate) format: Option<LogFormatFile>,
+    /// `info` when absent.
+    pub(crate) level: Option<LogLevelFile>,
+}
+
+/// How log lines are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogFormatFile {
+    /// One JSON object a line.
+    Json,
+    /// For people.
+    Text,
+}
+
+/// The least important level that is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogLevelFile {
+    /// Failures.
+    Error,
+    /// And what may become one.
+    Warn,
+    /// And what the service does.
+    Info,
+    /// And how.
+    Debug,
+    /// And everything else.
+    Trace,
+}
+
+/// Browser sessions.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SessionsFile {
+    /// `memory`, `sqlite:PATH`, `redis://`, `rediss://`, `redis+sentinel://…/MASTER` or `redis+cluster://`;
+    /// `sqlite:tiergate.db` when absent.
+    pub(crate) store: Option<String>,
+    /// A file that holds the store's URL.
+    pub(crate) store_file: Option<String>,
+    /// How long a session lasts without a request; `30m` when absent.
+    pub(crate) idle_timeout: Option<DurationText>,
+    /// How long a session lasts at most; `12h` when absent.
+    pub(crate) lifetime: Option<DurationText>,
+    /// The keys of the session cookies: the first seals, all of them open.
+    pub(crate) secrets: Option<Vec<String>>,
+    /// A file that holds the keys, one a line.
+    pub(crate) secrets_file: Option<String>,
+}
+
+/// The user directory.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DirectoryFile {
+    /// `sqlite:PATH`, `mysql://…` or `postgres://…`.
+    pub(crate) url: Option<String>,
+    /// A file that holds the URL.
+    pub(crate) url_file: Option<String>,
+}
+
+/// One app of the catalogue.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AppFile {
+    /// Its short name, unique among the apps: lower-case letters, digits and `-`.
+    #[schemars(regex(pattern = "^[a-z0-9-]+$"))]
+    pub(crate) name: String,
+    /// The tier that opens it.
+    pub(crate) tier: String,
+    /// Where the proxy finds it, such as `http://127.0.0.1:3000`.
+    pub(crate) upstream: String,
+    /// What people read in place of the name.
+    pub(crate) title: Option<String>,
+    /// One sentence about it.
+    pub(crate) description: Option<String>,
+}
