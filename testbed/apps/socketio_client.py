@@ -61,7 +61,11 @@ def main():
         headers["Authorization"] = f"Bearer {arguments.token}"
     if arguments.cookie:
         headers["Cookie"] = arguments.cookie
-    if arguments.origin:
+    # The WebSocket client sends an Origin of its own (the URL's), so another one replaces it instead of standing beside it.
+    websocket_options = {}
+    if arguments.origin and arguments.transport == "websocket":
+        websocket_options["origin"] = arguments.origin
+    elif arguments.origin:
         headers["Origin"] = arguments.origin
     url = arguments.url
     if arguments.query_token:
@@ -70,7 +74,14 @@ def main():
     # A session of our own, so that no proxy or credential of the environment takes part.
     session = requests.Session()
     session.trust_env = False
-    client = socketio.Client(reconnection=False, http_session=session, request_timeout=arguments.timeout)
+    # python-socketio gives `headers` to the first request only; later polls take them from the session.
+    session.headers.update(headers)
+    client = socketio.Client(
+        reconnection=False,
+        http_session=session,
+        request_timeout=arguments.timeout,
+        websocket_extra_options=websocket_options,
+    )
     ended = threading.Event()
     client.on("disconnect", lambda *_: ended.set())
     try:
@@ -79,7 +90,7 @@ def main():
             headers=headers,
             socketio_path=path.strip("/"),
             transports=[arguments.transport],
-            wait_timeout=arguments.timeout,
+            wait_timeout=arguments.timeout * 0.9,
         )
         echo = client.call("echo", arguments.message, timeout=arguments.timeout)
     except (socketio.exceptions.SocketIOError, OSError) as error:
