@@ -16,4 +16,5 @@
 
 pub mod config;
 pub mod policy;
+pub mod token;
 pub mod types;

@@ -1,0 +1,42 @@
+//! Layer 2: the strict gate for bearer tokens and key sets.
+//!
+//! A token passes through in one direction, and each step needs what the one
+//! before it made:
+//!
+//! ```text
+//! jws      compact form, strict JSON, header        (unverified)
+//! issuer   the unverified `iss` names the provider
+//! jwk      the provider's key set names the key
+//! verify   algorithm, signature, then the claims    (witness: VerifiedToken)
+//! ```
+//!
+//! Nothing here reads a clock, a file or the network, waits, logs or panics;
+//! key sets come through [`KeySource`] and time is a parameter. What RFC 8725
+//! calls for beyond a good signature is decided here; the signature primitive
+//! itself is called in [`algorithm`] only.
+
+pub mod algorithm;
+pub mod claims;
+pub mod inspect;
+pub mod issuer;
+mod json;
+pub mod jwk;
+pub mod jwks_cache;
+mod jws;
+pub mod rejection;
+pub mod verify;
+
+#[cfg(test)]
+pub(crate) mod test_keys;
+
+pub use algorithm::Algorithm;
+pub use claims::{ClaimNames, ClaimPath, ClaimPathError};
+pub use inspect::{CheckResult, Inspection, inspect};
+pub use issuer::{DuplicateIssuer, IssuerSettings, Issuers};
+pub use jwk::{KeyRef, KeySet, KeySetError, SkipReason, SkippedKey};
+pub use jwks_cache::{Freshness, JwksCache, UnknownKid};
+pub use rejection::{Flaw, Rejection, TokenCheck};
+pub use verify::{KeySource, VerifiedToken, verify};
+
+/// The longest token that is looked at, in bytes.
+pub const MAX_TOKEN_BYTES: usize = 16 * 1024;

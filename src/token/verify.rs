@@ -1,0 +1,148 @@
+//! The only maker of [`VerifiedToken`].
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use super::claims::{self, Times};
+use super::issuer::{IssuerSettings, Issuers};
+use super::jwk::{Key, KeyRef, KeySet, NoKey};
+use super::jws::{Header, UnverifiedJws};
+use super::rejection::Rejection;
+use crate::types::{Principal, ProviderId, UnixTime};
+
+/// Where the live key sets are.
+///
+/// Security contract: the answer is a set that the provider itself published,
+/// fetched or read from the configured place, and none that is older than the
+/// provider's `max_stale`. It comes at once, without waiting.
+pub trait KeySource: Send + Sync {
+    /// The key set of `provider`, when there is a usable one.
+    fn key_set(&self, provider: &ProviderId) -> Option<Arc<KeySet>>;
+}
+
+/// A token that was verified in full, with what a later look at it needs.
+///
+/// To keep one is safe as long as [`Self::recheck`] is asked on every use.
+#[derive(Debug, Clone)]
+pub struct VerifiedToken {
+    principal: Arc<Principal>,
+    settings: Arc<IssuerSettings>,
+    times: Times,
+    key: KeyRef,
+}
+
+/// Verifies an access token (RFC 7519 section 7.2, RFC 8725, RFC 9068 section 4).
+///
+/// The unverified `iss` only selects the provider; everything is then judged
+/// by that provider's settings and keys. The claims are judged last, so that
+/// nobody without a good signature learns what they are compared with.
+///
+/// # Errors
+///
+/// The first check that fails.
+pub fn verify(token: &str, issuers: &Issuers, keys: &dyn KeySource, now: UnixTime) -> Result<VerifiedToken, Rejection> {
+    let jws = UnverifiedJws::parse(token)?;
+    let settings = Arc::clone(named_issuer(&jws.claims, issuers)?);
+    if !jws.header.is_of_type(&settings.token_types) {
+        return Err(Rejection::WrongType);
+    }
+    let key = check_signature(&jws, &settings, keys)?;
+    let (principal, times) = claims::check(jws.claims, &settings, now)?;
+    Ok(VerifiedToken { principal: Arc::new(principal), settings, times, key })
+}
+
+/// The settings of the issuer that the claims name.
+pub(super) fn named_issuer<'i>(
+    claims: &Map<String, Value>,
+    issuers: &'i Issuers,
+) -> Result<&'i Arc<IssuerSettings>, Rejection> {
+    claims.get("iss").and_then(Value::as_str).and_then(|issuer| issuers.find(issuer)).ok_or(Rejection::Iss)
+}
+
+fn check_signature(
+    jws: &UnverifiedJws<'_>,
+    settings: &IssuerSettings,
+    keys: &dyn KeySource,
+) -> Result<KeyRef, Rejection> {
+    let algorithm = jws.header.algorithm;
+    let provider = &settings.provider;
+    let key_set = keys.key_set(provider).ok_or_else(|| Rejection::KeysUnavailable { provider: provider.clone() })?;
+    let key = select_key(&jws.header, settings, &key_set)?;
+    if !key.verifies(algorithm, jws.signing_input, &jws.signature) {
+        return Err(Rejection::BadSignature);
+    }
+    Ok(key.reference())
+}
+
+/// The key that the header names, for an algorithm that the issuer's settings
+/// allow. The header alone decides nothing (RFC 8725 section 3.1).
+pub(super) fn select_key<'k>(
+    header: &Header,
+    settings: &IssuerSettings,
+    key_set: &'k KeySet,
+) -> Result<&'k Key, Rejection> {
+    let allowed = settings.algorithms.contains(&header.algorithm);
+    match key_set.select(header.kid.as_deref(), header.algorithm) {
+        // Said first: it names the cause more closely than the list does.
+        Err(NoKey::AlgorithmMismatch) => Err(Rejection::KeyAlgMismatch),
+        _ if !allowed => Err(Rejection::AlgNotAllowed),
+        Ok(key) => Ok(key),
+        Err(NoKey::KidMissing) => Err(Rejection::KidMissing),
+        Err(NoKey::KidUnknown) => Err(Rejection::KidUnknown { provider: settings.provider.clone() }),
+    }
+}
+
+impl VerifiedToken {
+    /// Who the token speaks of.
+    #[must_use]
+    pub fn principal(&self) -> &Arc<Principal> {
+        &self.principal
+    }
+
+    /// The `exp` claim; the token counts for the leeway longer.
+    #[must_use]
+    pub fn expires_at(&self) -> UnixTime {
+        self.times.expires_at
+    }
+
+    /// The `iat` claim.
+    #[must_use]
+    pub fn issued_at(&self) -> UnixTime {
+        self.times.issued_at
+    }
+
+    /// The provider that vouches for it.
+    #[must_use]
+    pub fn provider(&self) -> &ProviderId {
+        &self.settings.provider
+    }
+
+    /// The key that verified it.
+    #[must_use]
+    pub fn key(&self) -> KeyRef {
+        self.key
+    }
+
+    /// Whether the token would still verify: its time is not over (nor, after
+    /// a change of the clock, ahead), its key is still in the live set, and the
+    /// issuer's settings are those that judged it.
+    ///
+    /// # Errors
+    ///
+    /// The first of these that fails. The token is then to be forgotten; to
+    /// verify it again in full may still succeed.
+    pub fn recheck(&self, issuers: &Issuers, keys: &dyn KeySource, now: UnixTime) -> Result<(), Rejection> {
+        let live = issuers.find(&self.settings.issuer).ok_or(Rejection::Iss)?;
+        if !Arc::ptr_eq(live, &self.settings) && *live != self.settings {
+            return Err(Rejection::SettingsChanged);
+        }
+        let provider = self.provider();
+        let key_set =
+            keys.key_set(provider).ok_or_else(|| Rejection::KeysUnavailable { provider: provider.clone() })?;
+        if !key_set.still_holds(&self.key) {
+            return Err(Rejection::KeyRetired);
+        }
+        self.times.check(self.settings.leeway(), now)
+    }
+}
