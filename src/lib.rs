@@ -15,6 +15,7 @@
 //! only; `tests/it/layering.rs` holds them.
 
 pub mod config;
+pub mod check;
 pub mod policy;
 pub mod token;
 pub mod types;

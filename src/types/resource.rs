@@ -83,6 +83,36 @@ pub enum TargetError {
     BadHost,
 }
 
+impl TargetError {
+    /// One constant word for logs.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::TooLong => "too-long",
+            Self::TooManySegments => "too-many-segments",
+            Self::NotOriginForm => "not-origin-form",
+            Self::LeadingDoubleSlash => "leading-double-slash",
+            Self::ControlOrSpace => "control-or-space",
+            Self::RawNonAscii => "raw-non-ascii",
+            Self::Backslash => "backslash",
+            Self::Semicolon => "semicolon",
+            Self::Fragment => "fragment",
+            Self::BadPercent => "bad-percent",
+            Self::EncodedControl => "enc-control",
+            Self::EncodedSlash => "enc-slash",
+            Self::EncodedBackslash => "enc-backslash",
+            Self::EncodedPercent => "enc-percent",
+            Self::EncodedSemicolon => "enc-semicolon",
+            Self::EncodedQuestion => "enc-question",
+            Self::EncodedHash => "enc-hash",
+            Self::InvalidUtf8 => "invalid-utf8",
+            Self::DotSegment => "dot-segment",
+            Self::UnicodeStructural => "nfkc-structural",
+            Self::BadHost => "bad-host",
+        }
+    }
+}
+
 /// A set of the encoded characters that a rule can let stand in a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct EncodedSet(u8);

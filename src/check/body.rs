@@ -1,0 +1,247 @@
+//! The bodies of refusals: a page for people, RFC 9457 problems or the
+//! operator's own JSON for programs. None says which check of a credential
+//! failed, and none echoes what the client sent.
+
+use std::fmt::Write as _;
+
+use minijinja::value::ValueKind;
+use minijinja::{AutoEscape, Environment, Output, State, UndefinedBehavior, Value};
+use serde_json::json;
+
+use super::outcome::Body;
+use crate::policy::Required;
+use crate::types::Reason;
+
+const TEMPLATE: &str = "error.json";
+
+/// What a body tells.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Refusal<'a> {
+    pub(crate) status: u16,
+    pub(crate) reason: Reason,
+    pub(crate) required: &'a Required,
+    pub(crate) request_id: &'a str,
+}
+
+/// An operator's own JSON body.
+#[derive(Debug, Clone)]
+pub struct ErrorTemplate(Environment<'static>);
+
+/// Why a template cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum TemplateError {
+    /// It does not parse or render.
+    #[error("the template does not render: {0}")]
+    Render(#[from] minijinja::Error),
+    /// It renders to something else than JSON.
+    #[error("the template renders to `{rendered}`, which is not JSON: {source}")]
+    NotJson {
+        /// What it rendered to.
+        rendered: String,
+        /// Where it stops being JSON.
+        source: serde_json::Error,
+    },
+}
+
+impl ErrorTemplate {
+    /// Parses the template and renders it once. It sees `status`, `title`,
+    /// `reason`, `message`, `required` and `request_id`; a text is written with
+    /// its quotes around it, `"{{ message }}"`, and is escaped for that place.
+    ///
+    /// # Errors
+    /// When it does not render, or not to JSON.
+    pub fn parse(template: &str) -> Result<Self, TemplateError> {
+        let mut environment = Environment::new();
+        environment.set_undefined_behavior(UndefinedBehavior::Strict);
+        environment.set_auto_escape_callback(|_| AutoEscape::Custom("json-text"));
+        environment.set_formatter(write_json);
+        environment.add_template_owned(TEMPLATE, template.to_owned())?;
+        let template = Self(environment);
+        let awkward = Required { tiers: vec!["a\"b\\\n".to_owned()], ..Required::default() };
+        let rendered = template.render(&Refusal {
+            status: 403,
+            reason: Reason::InsufficientTier,
+            required: &awkward,
+            request_id: "a\"b\\\n",
+        })?;
+        match serde_json::from_str::<serde_json::Value>(&rendered) {
+            Ok(_) => Ok(template),
+            Err(source) => Err(TemplateError::NotJson { rendered, source }),
+        }
+    }
+
+    fn render(&self, refusal: &Refusal<'_>) -> Result<String, minijinja::Error> {
+        self.0.get_template(TEMPLATE)?.render(minijinja::context! {
+            status => refusal.status,
+            title => title(refusal.status),
+            reason => refusal.reason.as_str(),
+            message => message(refusal.reason),
+            required => Value::from_serialize(required_json(refusal.required)),
+            request_id => refusal.request_id,
+        })
+    }
+}
+
+/// Writes a text as the inside of a JSON string, everything else as JSON.
+fn write_json(out: &mut Output<'_>, _: &State<'_, '_>, value: &Value) -> Result<(), minijinja::Error> {
+    let written = serde_json::to_string(value).map_err(|error| {
+        minijinja::Error::new(minijinja::ErrorKind::BadSerialization, "not JSON").with_source(error)
+    })?;
+    let text = if value.kind() == ValueKind::String && !value.is_safe() {
+        written.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(&written)
+    } else if value.is_safe() {
+        value.as_str().unwrap_or(&written)
+    } else {
+        &written
+    };
+    out.write_str(text).map_err(|error| {
+        minijinja::Error::new(minijinja::ErrorKind::WriteFailure, "the body could not be written").with_source(error)
+    })
+}
+
+/// The body for a program.
+pub(crate) fn json_body(refusal: &Refusal<'_>, template: Option<&ErrorTemplate>) -> Body {
+    if let Some(text) = template.and_then(|template| template.render(refusal).ok()) {
+        return Body { content_type: "application/json", text };
+    }
+    let problem = json!({
+        "type": "about:blank",
+        "title": title(refusal.status),
+        "status": refusal.status,
+        "detail": message(refusal.reason),
+        "reason": refusal.reason.as_str(),
+        "required": required_json(refusal.required),
+        "request_id": refusal.request_id,
+    });
+    Body { content_type: "application/problem+json", text: problem.to_string() }
+}
+
+/// The body for a person.
+pub(crate) fn html_body(refusal: &Refusal<'_>) -> Body {
+    let mut asks = String::new();
+    for tier in &refusal.required.tiers {
+        let _ = write!(asks, "<p>This place is for the tier <strong>{}</strong>.</p>", escape_html(tier));
+    }
+    let text = PAGE
+        .replace("{title}", title(refusal.status))
+        .replace("{status}", &refusal.status.to_string())
+        .replace("{message}", message(refusal.reason))
+        .replace("{asks}", &asks)
+        .replace("{request_id}", &escape_html(refusal.request_id));
+    Body { content_type: "text/html; charset=utf-8", text }
+}
+
+const PAGE: &str = "<!doctype html>
+<html lang=\"en\">
+<head>
+<meta charset=\"utf-8\">
+<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">
+<meta name=\"color-scheme\" content=\"light dark\">
+<title>{title}</title>
+<style>
+:root { color-scheme: light dark; font: 1rem/1.5 system-ui, sans-serif; }
+body { min-height: 100vh; margin: 0; display: grid; place-items: center; background: Canvas; color: CanvasText; }
+main { max-width: 34rem; padding: 2rem; }
+h1 { font-size: 1.75rem; line-height: 1.2; margin: 0 0 1rem; }
+small { opacity: .75; overflow-wrap: anywhere; }
+</style>
+</head>
+<body>
+<main>
+<h1>{title}</h1>
+<p>{message}</p>
+{asks}
+<p><small>{status} · request {request_id}</small></p>
+</main>
+</body>
+</html>
+";
+
+fn escape_html(text: &str) -> String {
+    text.chars().fold(String::with_capacity(text.len()), |mut out, character| {
+        match character {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            other => out.push(other),
+        }
+        out
+    })
+}
+
+fn required_json(required: &Required) -> serde_json::Value {
+    if required.is_empty() {
+        return serde_json::Value::Null;
+    }
+    json!({ "tiers": required.tiers, "scopes": required.scopes, "permissions": required.permissions })
+}
+
+const fn title(status: u16) -> &'static str {
+    match status {
+        400 => "Bad Request",
+        401 => "Unauthorized",
+        403 => "Forbidden",
+        503 => "Service Unavailable",
+        _ => "Refused",
+    }
+}
+
+const fn message(reason: Reason) -> &'static str {
+    match reason {
+        Reason::NoCredentials => "This place needs a sign-in or a bearer token.",
+        Reason::InvalidToken | Reason::MultipleCredentials => "The credentials of this request do not count.",
+        Reason::ExpiredToken | Reason::SessionExpired => "The credentials of this request are no longer valid.",
+        Reason::InsufficientTier => "You are signed in, but your tier does not reach this place.",
+        Reason::InsufficientScope | Reason::InsufficientPermission => {
+            "You are signed in, but a permission is missing for this place."
+        }
+        Reason::NoRule => "Nothing may be reached under this address.",
+        Reason::BadTarget => "The address of this request can be read in more than one way.",
+        Reason::SpoofedHeader => "The request carries a header that only the gateway may set.",
+        Reason::DisabledUser => "This account is disabled.",
+        Reason::Unavailable => "The request cannot be decided right now. Try again in a moment.",
+        Reason::Overloaded => "Too many requests are waiting. Try again in a moment.",
+        Reason::Ok => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(required: &Required) -> Refusal<'_> {
+        Refusal { status: 403, reason: Reason::InsufficientTier, required, request_id: "r<1>" }
+    }
+
+    #[test]
+    fn an_api_keeps_its_own_error_shape() {
+        let required = Required { tiers: vec!["devel".to_owned()], ..Required::default() };
+        let template = ErrorTemplate::parse(
+            "{\"error\": {{ status }}, \"message\": \"{{ message }}\", \"need\": {{ required }}, \"success\": false}",
+        )
+        .expect("template");
+        let body = json_body(&refusal(&required), Some(&template));
+        let value: serde_json::Value = serde_json::from_str(&body.text).expect("json");
+        assert_eq!(value["error"], 403);
+        assert_eq!(value["need"]["tiers"][0], "devel");
+        assert_eq!(value["success"], false);
+        let quoted = ErrorTemplate::parse("{\"m\": {{ message | tojson }}}").expect("template");
+        assert!(json_body(&refusal(&required), Some(&quoted)).text.starts_with("{\"m\": \"You are"));
+    }
+
+    #[test]
+    fn a_template_that_is_not_json_is_refused() {
+        for template in ["{", "{{ nothing }}", "{\"a\": {{ message }}}", "{{ status", "{\"a\": \"{{ required }}\"}"] {
+            assert!(ErrorTemplate::parse(template).is_err(), "{template}");
+        }
+    }
+
+    #[test]
+    fn a_page_escapes_what_it_shows() {
+        let required = Required { tiers: vec!["<script>".to_owned()], ..Required::default() };
+        let page = html_body(&refusal(&required)).text;
+        assert!(page.contains("&lt;script&gt;") && page.contains("r&lt;1&gt;") && !page.contains("<script>"));
+    }
+}

@@ -1,0 +1,266 @@
+//! The headers that tell the upstream who calls, and the guard that nobody
+//! else can set them.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use crate::policy::Tiers;
+use crate::types::{Principal, TierSet};
+
+/// A group of header names that one family of upstreams reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum HeaderProfile {
+    /// `X-Auth-*`: Tiergate's own.
+    XAuth,
+    /// `Remote-User`, `Remote-Email`, `Remote-Name`, `Remote-Groups`.
+    RemoteUser,
+    /// `X-Auth-Request-*`, as oauth2-proxy sets them.
+    Oauth2Proxy,
+}
+
+/// What a header says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Field {
+    Subject,
+    Email,
+    Name,
+    Tier,
+    Tiers,
+    Scopes,
+    Groups,
+    Issuer,
+    RequestId,
+    /// The claim at this JSON pointer.
+    Claim(Box<str>),
+}
+
+/// Header names that carry an answer of the service to the proxy and are
+/// therefore never accepted from a client.
+const CARRIER_NAMES: [&str; 4] = [ASSERTION_HEADER, COOKIE_HEADER, QUERY_HEADER, WEBSOCKET_PROTOCOL_HEADER];
+
+/// The signed assertion for the upstream.
+pub const ASSERTION_HEADER: &str = "x-auth-assertion";
+/// The `Cookie` to send upstream (HTTP protocols).
+pub const COOKIE_HEADER: &str = "x-auth-cookie";
+/// The query to send upstream, with its `?` (HTTP protocols).
+pub const QUERY_HEADER: &str = "x-auth-query";
+/// The `Sec-WebSocket-Protocol` to send upstream (HTTP protocols).
+pub const WEBSOCKET_PROTOCOL_HEADER: &str = "x-auth-websocket-protocol";
+
+/// Which headers are managed and what each one says.
+#[derive(Debug, Clone)]
+pub struct IdentityHeaders {
+    fields: Vec<(Box<str>, Field)>,
+    /// Names no client may send upstream, in lower case, with the managed ones.
+    reserved: BTreeSet<Box<str>>,
+    /// The reserved names folded to their one spelling.
+    folded: BTreeSet<Box<str>>,
+}
+
+/// What the headers of one allowed request are made of.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Identity<'a> {
+    pub(crate) principal: Option<&'a Principal>,
+    pub(crate) tiers: &'a Tiers,
+    pub(crate) held: TierSet,
+    /// The tier the rule asked for.
+    pub(crate) tier: Option<&'a str>,
+    pub(crate) request_id: &'a str,
+}
+
+impl IdentityHeaders {
+    /// `claims` pairs a header name with the JSON pointer of a claim; `strip`
+    /// are further names that no client may send upstream.
+    #[must_use]
+    pub fn new(profiles: &[HeaderProfile], claims: &[(String, String)], strip: &[String]) -> Self {
+        let mut fields: Vec<(Box<str>, Field)> = Vec::new();
+        for profile in profiles {
+            fields.extend(profile.fields().map(|(name, field)| (Box::from(name), field)));
+        }
+        for (name, pointer) in claims {
+            let name = name.to_ascii_lowercase().into_boxed_str();
+            fields.retain(|(held, _)| *held != name);
+            fields.push((name, Field::Claim(Box::from(pointer.as_str()))));
+        }
+        let mut reserved: BTreeSet<Box<str>> = fields.iter().map(|(name, _)| name.clone()).collect();
+        reserved.extend(CARRIER_NAMES.map(Box::from));
+        reserved.extend(strip.iter().map(|name| name.to_ascii_lowercase().into_boxed_str()));
+        let folded = reserved.iter().map(|name| fold(name)).collect();
+        Self { fields, reserved, folded }
+    }
+
+    /// Every managed header of one allowed request with its value, empty when
+    /// it is unknown.
+    pub(crate) fn values(&self, identity: &Identity<'_>) -> Vec<(Box<str>, String)> {
+        self.fields.iter().map(|(name, field)| (name.clone(), field.value(identity))).collect()
+    }
+
+    /// The reserved names, in lower case.
+    pub fn reserved(&self) -> impl Iterator<Item = &str> {
+        self.reserved.iter().map(AsRef::as_ref)
+    }
+
+    /// Whether `name` (lower case) is a reserved name in another spelling,
+    /// such as `x_auth_user`.
+    #[must_use]
+    pub fn is_alias(&self, name: &str) -> bool {
+        !self.reserved.contains(name) && self.reads_as_reserved(name)
+    }
+
+    /// Whether `name` is a reserved name in any spelling.
+    #[must_use]
+    pub fn reads_as_reserved(&self, name: &str) -> bool {
+        // Most headers are none: tell by the first letter before folding.
+        let first = name.bytes().next().map(|byte| byte.to_ascii_lowercase());
+        self.folded.iter().any(|held| held.bytes().next() == first && folds_to(name, held))
+    }
+}
+
+impl HeaderProfile {
+    fn fields(self) -> impl Iterator<Item = (&'static str, Field)> {
+        let fields: &[(&str, Field)] = match self {
+            Self::XAuth => &[
+                ("x-auth-user", Field::Subject),
+                ("x-auth-email", Field::Email),
+                ("x-auth-name", Field::Name),
+                ("x-auth-tier", Field::Tier),
+                ("x-auth-tiers", Field::Tiers),
+                ("x-auth-scopes", Field::Scopes),
+                ("x-auth-groups", Field::Groups),
+                ("x-auth-issuer", Field::Issuer),
+                ("x-auth-request-id", Field::RequestId),
+            ],
+            Self::RemoteUser => &[
+                ("remote-user", Field::Subject),
+                ("remote-email", Field::Email),
+                ("remote-name", Field::Name),
+                ("remote-groups", Field::Groups),
+            ],
+            Self::Oauth2Proxy => &[
+                ("x-auth-request-user", Field::Subject),
+                ("x-auth-request-email", Field::Email),
+                ("x-auth-request-preferred-username", Field::Name),
+                ("x-auth-request-groups", Field::Groups),
+            ],
+        };
+        fields.to_vec().into_iter()
+    }
+}
+
+impl Field {
+    fn value(&self, identity: &Identity<'_>) -> String {
+        let caller = identity.principal;
+        match self {
+            Self::Subject => printable(caller.map_or("", |caller| &caller.subject), ""),
+            Self::Email => {
+                printable(caller.and_then(|caller| caller.email.as_ref()).map_or("", |email| email.address()), "")
+            }
+            Self::Name => printable(caller.and_then(|caller| caller.name.as_deref()).unwrap_or_default(), ""),
+            Self::Tier => identity.tier.unwrap_or_default().to_owned(),
+            Self::Tiers => {
+                let names: Vec<&str> = identity.held.iter().map(|tier| identity.tiers.name(tier)).collect();
+                names.join(",")
+            }
+            Self::Scopes => join(caller.map(|caller| &caller.scopes), " "),
+            Self::Groups => join(caller.map(|caller| &caller.groups), ","),
+            Self::Issuer => printable(caller.map_or("", |caller| &caller.issuer), ""),
+            Self::RequestId => identity.request_id.to_owned(),
+            Self::Claim(pointer) => caller.and_then(|caller| caller.claim(pointer)).map_or_else(String::new, claim_text),
+        }
+    }
+}
+
+fn join(names: Option<&crate::types::NameSet>, separator: &str) -> String {
+    let Some(names) = names else { return String::new() };
+    // A name that holds the separator would read as two names.
+    names.iter().map(|name| printable(name, separator)).collect::<Vec<_>>().join(separator)
+}
+
+/// A scalar claim as text, a list of scalars comma-separated, else its JSON.
+fn claim_text(value: &serde_json::Value) -> String {
+    match value {
+        serde_json::Value::Null => String::new(),
+        serde_json::Value::String(text) => printable(text, ""),
+        serde_json::Value::Bool(flag) => flag.to_string(),
+        serde_json::Value::Number(number) => number.to_string(),
+        serde_json::Value::Array(items) if items.iter().all(|item| !item.is_array() && !item.is_object()) => {
+            let texts: Vec<String> = items
+                .iter()
+                .map(|item| match item {
+                    serde_json::Value::String(text) => printable(text, ","),
+                    other => claim_text(other),
+                })
+                .collect();
+            texts.join(",")
+        }
+        serde_json::Value::Array(_) | serde_json::Value::Object(_) => printable(&value.to_string(), ""),
+    }
+}
+
+/// The text with every byte outside printable ASCII, and every byte of
+/// `separator`, percent-encoded.
+fn printable(text: &str, separator: &str) -> String {
+    let keep = |byte: u8| (0x20..0x7f).contains(&byte) && !separator.as_bytes().contains(&byte);
+    if text.bytes().all(keep) {
+        return text.to_owned();
+    }
+    text.bytes().fold(String::with_capacity(text.len().saturating_mul(3)), |mut out, byte| {
+        if keep(byte) {
+            out.push(char::from(byte));
+        } else {
+            let _ = write!(out, "%{byte:02X}");
+        }
+        out
+    })
+}
+
+/// The one spelling that all spellings of a header name share: lower case,
+/// everything but letters and digits a `-`. CGI and WSGI make the same of
+/// `X_Auth_User` and `X-Auth-User`.
+fn fold(name: &str) -> Box<str> {
+    name.bytes().map(|byte| char::from(fold_byte(byte))).collect::<String>().into_boxed_str()
+}
+
+fn folds_to(name: &str, folded: &str) -> bool {
+    name.len() == folded.len() && name.bytes().map(fold_byte).eq(folded.bytes())
+}
+
+const fn fold_byte(byte: u8) -> u8 {
+    if byte.is_ascii_alphanumeric() { byte.to_ascii_lowercase() } else { b'-' }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers() -> IdentityHeaders {
+        IdentityHeaders::new(
+            &[HeaderProfile::XAuth],
+            &[("X-Auth-Plan".to_owned(), "/plan".to_owned())],
+            &["X-Envoy-Peer-Metadata".to_owned()],
+        )
+    }
+
+    #[test]
+    fn every_spelling_of_a_reserved_name_is_known() {
+        let headers = headers();
+        for alias in ["x_auth_user", "x.auth.user", "x-auth.user", "x_auth_plan", "x_envoy_peer_metadata"] {
+            assert!(headers.is_alias(alias), "{alias}");
+        }
+        for name in ["x-auth-user", "x-auth-plan", "x-envoy-peer-metadata", "x-auth-cookie"] {
+            assert!(!headers.is_alias(name) && headers.reads_as_reserved(name), "{name}");
+        }
+        for name in ["x-auth-users", "x-auth", "accept", "xauthuser", ""] {
+            assert!(!headers.reads_as_reserved(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn values_are_printable_ascii_and_lists_cannot_be_widened() {
+        assert_eq!(printable("Zoë\r\nX-Auth-Scopes: admin", ""), "Zo%C3%AB%0D%0AX-Auth-Scopes: admin");
+        let groups = ["a,admin", "b"].into_iter().collect();
+        assert_eq!(join(Some(&groups), ","), "a%2Cadmin,b");
+        assert_eq!(claim_text(&serde_json::json!(["a", 1, true, "x,y"])), "a,1,true,x%2Cy");
+        assert_eq!(claim_text(&serde_json::json!({ "a": "é" })), "{\"a\":\"%C3%A9\"}");
+    }
+}

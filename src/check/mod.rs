@@ -1,0 +1,29 @@
+//! Layer 5: one check, from the request a proxy describes to an outcome.
+//!
+//! ```text
+//! RequestView ─target─▶ rule ─credentials─▶ caller ─conditions─▶ CheckOutcome
+//! ```
+//!
+//! [`Checker::check`] is the only way to a decision, whatever the protocol. It
+//! waits for one thing only: the refresh of a key set that lacks a token's key.
+
+mod assertion;
+mod body;
+mod checker;
+mod credentials;
+mod identity_headers;
+mod outcome;
+mod request_kind;
+mod token_cache;
+
+pub use assertion::{AssertionKeys, AssertionSettings};
+pub use body::{ErrorTemplate, TemplateError};
+pub use checker::{Checker, KeyRefresh, Ports, Snapshot};
+pub use identity_headers::{
+    ASSERTION_HEADER, COOKIE_HEADER, HeaderProfile, IdentityHeaders, QUERY_HEADER, WEBSOCKET_PROTOCOL_HEADER,
+};
+pub use outcome::{Allow, Answer, Body, CheckOutcome, DecisionRecord, Denial, DenyKind, Response};
+pub use token_cache::{CacheResult, TokenCache};
+
+#[cfg(test)]
+mod tests;

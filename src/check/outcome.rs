@@ -1,0 +1,209 @@
+//! The end of a check: one value, and the tables that turn it into statuses.
+
+use std::sync::Arc;
+
+use super::token_cache::CacheResult;
+use crate::policy::Required;
+use crate::types::{Protocol, Reason};
+
+/// What a check came to, with the record of why.
+#[derive(Debug, Clone)]
+pub struct CheckOutcome {
+    /// What the proxy is told.
+    pub answer: Answer,
+    /// What the log and the metrics are told.
+    pub record: DecisionRecord,
+}
+
+/// What the proxy is told.
+#[derive(Debug, Clone)]
+pub enum Answer {
+    /// Let the request pass.
+    Allow(Box<Allow>),
+    /// Refuse it.
+    Deny(Box<Denial>),
+    /// The service answers the client itself: a preflight, a page of its own.
+    /// Where a protocol cannot carry that, the request passes as [`Allow`]
+    /// would let an anonymous one pass.
+    Respond(Box<Response>),
+}
+
+/// What goes to the upstream with an allowed request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Allow {
+    /// Every managed header with its value; empty when unknown.
+    pub headers: Vec<(Box<str>, String)>,
+    /// Headers of the client that must not go upstream: reserved names that
+    /// are not managed, and every other spelling of a reserved name.
+    pub remove: Vec<String>,
+    /// The query for the upstream, with its `?`.
+    pub query: String,
+    /// Whether a token was cut out of the query.
+    pub query_cut: bool,
+    /// The subprotocols for the upstream.
+    pub websocket_protocol: String,
+    /// Whether a token was cut out of the subprotocols.
+    pub websocket_protocol_cut: bool,
+    /// The cookies for the upstream.
+    pub cookie: String,
+    /// The origin that may read the answer, on a rule with `cors`.
+    pub cors_origin: Option<String>,
+}
+
+/// Why a request is refused, as far as the status goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum DenyKind {
+    /// Credentials are missing or do not verify.
+    Unauthenticated,
+    /// The caller is known, or the rule needs none, and it is not enough.
+    Forbidden,
+    /// The target can be read in more than one way.
+    BadTarget,
+    /// No decision is possible now.
+    Unavailable,
+    /// Too much work is waiting.
+    Overloaded,
+}
+
+impl DenyKind {
+    /// Every kind.
+    pub const ALL: [Self; 5] =
+        [Self::Unauthenticated, Self::Forbidden, Self::BadTarget, Self::Unavailable, Self::Overloaded];
+
+    /// The HTTP status that the proxy understands as this refusal. nginx knows
+    /// only 401 and 403 and makes 500 of the rest; Envoy's HTTP service takes a
+    /// 5xx for a failure of the filter, which `failure_mode_allow` lets pass.
+    #[must_use]
+    pub const fn http_status(self, protocol: Protocol) -> u16 {
+        match (self, protocol) {
+            (Self::Unauthenticated, _) => 401,
+            (Self::Forbidden, _) => 403,
+            (Self::BadTarget, Protocol::AuthRequest) => 403,
+            (Self::BadTarget, Protocol::Grpc | Protocol::ForwardAuth | Protocol::ExtAuthz) => 400,
+            (Self::Unavailable | Self::Overloaded, Protocol::ExtAuthz) => 403,
+            (
+                Self::Unavailable | Self::Overloaded,
+                Protocol::Grpc | Protocol::AuthRequest | Protocol::ForwardAuth,
+            ) => 503,
+        }
+    }
+}
+
+/// A refusal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Denial {
+    /// Which status it gets.
+    pub kind: DenyKind,
+    /// Why.
+    pub reason: Reason,
+    /// The `WWW-Authenticate` value (RFC 6750 section 3), on a 401 and for a missing scope.
+    pub challenge: Option<String>,
+    /// The body and its type.
+    pub body: Body,
+    /// The origin that may read the answer, on a rule with `cors`.
+    pub cors_origin: Option<String>,
+}
+
+/// A body and its media type.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Body {
+    /// The `Content-Type` value.
+    pub content_type: &'static str,
+    /// The text.
+    pub text: String,
+}
+
+/// An answer of the service itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Response {
+    /// The HTTP status.
+    pub status: u16,
+    /// The headers.
+    pub headers: Vec<(&'static str, String)>,
+    /// The body.
+    pub body: String,
+    /// What the upstream gets where the protocol cannot carry the answer.
+    pub otherwise: Allow,
+}
+
+/// One line of the decision log. Holds no token, cookie or query.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DecisionRecord {
+    /// The id of the request, from the proxy or drawn here.
+    pub request_id: String,
+    /// The id of this decision.
+    pub decision_id: String,
+    /// By which door it came.
+    pub protocol: Protocol,
+    /// The method, cut to 32 bytes.
+    pub method: String,
+    /// The canonical host, empty when there is none.
+    pub host: String,
+    /// The canonical path; of a refused target the raw path, cut and escaped.
+    pub path: String,
+    /// The name of the rule that matched.
+    pub rule: Option<String>,
+    /// The tier the rule asked for.
+    pub tier: Option<String>,
+    /// The tiers the caller holds, in configured order, for an allowed request.
+    pub tiers: Vec<String>,
+    /// Whether the request passes.
+    pub allowed: bool,
+    /// Why.
+    pub reason: Reason,
+    /// The exact cause behind the reason, a constant word; for the log only.
+    pub cause: Option<&'static str>,
+    /// The verified subject.
+    pub subject: Option<Arc<str>>,
+    /// The provider that vouches for it.
+    pub provider: Option<String>,
+    /// How the token came to be known, when there was one.
+    pub token: Option<CacheResult>,
+    /// The fingerprint of the policy that decided.
+    pub policy: String,
+}
+
+impl DenyKind {
+    /// The kind of refusal a reason leads to.
+    #[must_use]
+    pub const fn of(reason: Reason) -> Self {
+        match reason {
+            Reason::NoCredentials
+            | Reason::InvalidToken
+            | Reason::ExpiredToken
+            | Reason::MultipleCredentials
+            | Reason::SessionExpired => Self::Unauthenticated,
+            Reason::InsufficientTier
+            | Reason::InsufficientScope
+            | Reason::InsufficientPermission
+            | Reason::NoRule
+            | Reason::DisabledUser => Self::Forbidden,
+            Reason::BadTarget | Reason::SpoofedHeader => Self::BadTarget,
+            Reason::Overloaded => Self::Overloaded,
+            // `Ok` is no reason to refuse; if it ever gets here, nothing passes.
+            Reason::Unavailable | Reason::Ok => Self::Unavailable,
+        }
+    }
+}
+
+/// The `WWW-Authenticate` value for a refusal, if it takes one.
+pub(crate) fn challenge(reason: Reason, required: &Required) -> Option<String> {
+    match reason {
+        Reason::NoCredentials => Some("Bearer".to_owned()),
+        Reason::InvalidToken | Reason::ExpiredToken | Reason::MultipleCredentials | Reason::SessionExpired => {
+            Some("Bearer error=\"invalid_token\"".to_owned())
+        }
+        Reason::InsufficientTier | Reason::InsufficientScope => Some(match required.challenge_scope() {
+            Some(scope) => format!("Bearer error=\"insufficient_scope\", scope=\"{scope}\""),
+            None => "Bearer error=\"insufficient_scope\"".to_owned(),
+        }),
+        Reason::Ok
+        | Reason::InsufficientPermission
+        | Reason::NoRule
+        | Reason::BadTarget
+        | Reason::SpoofedHeader
+        | Reason::DisabledUser
+        | Reason::Unavailable
+        | Reason::Overloaded => None,
+    }
+}

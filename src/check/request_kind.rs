@@ -1,0 +1,105 @@
+//! What kind of request it is, by the few headers that say so.
+
+use crate::types::RequestView;
+
+/// A true preflight (Fetch standard, CORS-preflight request).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Preflight {
+    pub(super) origin: String,
+    pub(super) method: String,
+    /// The requested header names, when they are plain names.
+    pub(super) headers: Option<String>,
+}
+
+impl Preflight {
+    pub(super) fn of(request: &RequestView<'_>) -> Option<Self> {
+        if request.method != "OPTIONS" {
+            return None;
+        }
+        let text = |name| request.single_header(name).and_then(|value| std::str::from_utf8(value).ok());
+        let method = text("access-control-request-method").filter(|method| is_token(method) && method.len() <= 32)?;
+        let headers = text("access-control-request-headers").filter(|names| {
+            names.len() <= 1024 && names.split(',').all(|name| is_token(name.trim_matches([' ', '\t'])))
+        });
+        Some(Self { origin: text("origin")?.to_owned(), method: method.to_owned(), headers: headers.map(str::to_owned) })
+    }
+}
+
+/// A token of RFC 9110 section 5.6.2.
+fn is_token(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
+}
+
+/// Whether somebody looks at the answer in a browser window.
+pub(super) fn is_navigation(request: &RequestView<'_>) -> bool {
+    let grpc = |value: &[u8]| value.starts_with(b"application/grpc");
+    if is_upgrade_to(request, "websocket") || request.header_values("content-type").any(grpc) {
+        return false;
+    }
+    let mut modes = request.header_values("sec-fetch-mode");
+    if let Some(mode) = modes.next() {
+        return mode == b"navigate" && modes.next().is_none();
+    }
+    let accepts_html = || {
+        let values = request.header_values("accept");
+        values.flat_map(|value| value.split(|byte| *byte == b',')).any(|range| {
+            range.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii().eq_ignore_ascii_case(b"text/html")
+        })
+    };
+    matches!(request.method, "GET" | "HEAD")
+        && request.header_values("x-requested-with").next().is_none()
+        && accepts_html()
+}
+
+/// Why no rule can let the request pass: a tunnel would carry further requests
+/// past the check, and `TRACE` would show the credentials.
+pub(super) fn never_passes(request: &RequestView<'_>) -> Option<&'static str> {
+    if request.method.is_empty() || !is_token(request.method) {
+        return Some("method");
+    }
+    if request.method.eq_ignore_ascii_case("CONNECT") || request.method.eq_ignore_ascii_case("TRACE") {
+        return Some("refused_method");
+    }
+    is_upgrade_to(request, "h2c").then_some("h2c_upgrade")
+}
+
+fn is_upgrade_to(request: &RequestView<'_>, protocol: &str) -> bool {
+    let values = request.header_values("upgrade");
+    values
+        .flat_map(|value| value.split(|byte| *byte == b','))
+        .any(|offered| offered.trim_ascii().eq_ignore_ascii_case(protocol.as_bytes()))
+}
+
+/// The header names that `Connection` asks the next hop to drop.
+pub(super) fn connection_names<'a>(request: &RequestView<'a>) -> impl Iterator<Item = &'a str> {
+    request
+        .header_values("connection")
+        .filter_map(|value| std::str::from_utf8(value).ok())
+        .flat_map(|value| value.split(','))
+        .map(|name| name.trim_matches([' ', '\t']))
+        .filter(|name| !name.is_empty())
+}
+
+/// The cookies for the upstream, as they came.
+pub(super) fn cookies(request: &RequestView<'_>) -> String {
+    let values: Vec<&str> =
+        request.header_values("cookie").filter_map(|value| std::str::from_utf8(value).ok()).collect();
+    values.join("; ")
+}
+
+/// Whether a request id of the proxy can be passed on as it is.
+pub(super) fn is_request_id(text: &str) -> bool {
+    (1..=128).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b':'))
+}
+
+/// Hostile bytes as text for the log: cut, everything odd escaped.
+pub(super) fn loggable(bytes: &[u8], limit: usize) -> String {
+    bytes.get(..bytes.len().min(limit)).unwrap_or_default().escape_ascii().to_string()
+}
+
+/// The path of a raw target for the log; a query may hold secrets.
+pub(super) fn loggable_path(target: &[u8]) -> String {
+    let path = target.split(|byte| matches!(byte, b'?' | b'#')).next().unwrap_or_default();
+    loggable(path, 512)
+}
