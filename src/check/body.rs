@@ -53,7 +53,7 @@ impl ErrorTemplate {
     pub fn parse(template: &str) -> Result<Self, TemplateError> {
         let mut environment = Environment::new();
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
-        environment.set_auto_escape_callback(|_| AutoEscape::Custom("json-text"));
+        environment.set_auto_escape_callback(|_| AutoEscape::Custom("json-text".into()));
         environment.set_formatter(write_json);
         environment.add_template_owned(TEMPLATE, template.to_owned())?;
         let template = Self(environment);
@@ -76,14 +76,14 @@ impl ErrorTemplate {
             title => title(refusal.status),
             reason => refusal.reason.as_str(),
             message => message(refusal.reason),
-            required => Value::from_serialize(required_json(refusal.required)),
+            required => Value::from(minijinja::value::Serde(required_json(refusal.required))),
             request_id => refusal.request_id,
         })
     }
 }
 
 /// Writes a text as the inside of a JSON string, everything else as JSON.
-fn write_json(out: &mut Output<'_>, _: &State<'_, '_>, value: &Value) -> Result<(), minijinja::Error> {
+fn write_json(out: &mut Output<'_>, _: &mut State<'_, '_>, value: &Value) -> Result<(), minijinja::Error> {
     let written = serde_json::to_string(value).map_err(|error| {
         minijinja::Error::new(minijinja::ErrorKind::BadSerialization, "not JSON").with_source(error)
     })?;
