@@ -16,6 +16,8 @@
 
 pub mod config;
 pub mod check;
+pub mod grpc;
+pub mod http;
 pub mod policy;
 pub mod token;
 pub mod types;

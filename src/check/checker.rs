@@ -131,9 +131,15 @@ impl Checker {
     /// The outcome for a request that could not be checked: an error within,
     /// too little time, too much work.
     #[must_use]
-    pub fn refuse(&self, request: &RequestView<'_>, reason: Reason, cause: &'static str) -> CheckOutcome {
+    pub fn refuse(
+        &self,
+        request: &RequestView<'_>,
+        kind: DenyKind,
+        reason: Reason,
+        cause: &'static str,
+    ) -> CheckOutcome {
         let snapshot = self.snapshot.load_full();
-        Check::new(self, &snapshot, request).deny(None, reason, Some(cause), &Required::default())
+        Check::new(self, &snapshot, request).deny_as(kind, None, reason, Some(cause), &Required::default())
     }
 }
 
@@ -405,10 +411,20 @@ impl<'s, 'r> Check<'s, 'r> {
         cause: Option<&'static str>,
         required: &Required,
     ) -> CheckOutcome {
+        self.deny_as(DenyKind::of(reason), subject, reason, cause, required)
+    }
+
+    fn deny_as(
+        &self,
+        kind: DenyKind,
+        subject: Option<&Subject<'_>>,
+        reason: Reason,
+        cause: Option<&'static str>,
+        required: &Required,
+    ) -> CheckOutcome {
         let mut record = self.record(subject);
         record.reason = reason;
         record.cause = cause;
-        let kind = DenyKind::of(reason);
         let refusal = Refusal {
             status: kind.http_status(self.request.protocol),
             reason,

@@ -14,6 +14,7 @@ mod credentials;
 mod identity_headers;
 mod outcome;
 mod request_kind;
+mod service;
 mod token_cache;
 
 pub use assertion::{AssertionKeys, AssertionSettings};
@@ -23,6 +24,7 @@ pub use identity_headers::{
     ASSERTION_HEADER, COOKIE_HEADER, HeaderProfile, IdentityHeaders, QUERY_HEADER, WEBSOCKET_PROTOCOL_HEADER,
 };
 pub use outcome::{Allow, Answer, Body, CheckOutcome, DecisionRecord, Denial, DenyKind, Response};
+pub use service::{CheckService, DecisionLog};
 pub use token_cache::{CacheResult, TokenCache};
 
 #[cfg(test)]

@@ -104,6 +104,34 @@ pub struct Denial {
     pub cors_origin: Option<String>,
 }
 
+impl Denial {
+    /// The headers of the answer, whatever carries it.
+    #[must_use]
+    pub fn headers(&self) -> Vec<(&'static str, String)> {
+        let mut headers = vec![
+            ("content-type", self.body.content_type.to_owned()),
+            ("cache-control", "no-store".to_owned()),
+            ("x-content-type-options", "nosniff".to_owned()),
+        ];
+        if self.body.content_type.starts_with("text/html") {
+            headers.push(("content-security-policy", PAGE_POLICY.to_owned()));
+            headers.push(("referrer-policy", "no-referrer".to_owned()));
+        }
+        if let Some(challenge) = &self.challenge {
+            headers.push(("www-authenticate", challenge.clone()));
+        }
+        if let Some(origin) = &self.cors_origin {
+            headers.push(("access-control-allow-origin", origin.clone()));
+            headers.push(("vary", "Origin".to_owned()));
+        }
+        headers
+    }
+}
+
+/// A refusal page runs nothing, loads nothing and cannot be framed.
+const PAGE_POLICY: &str =
+    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
 /// A body and its media type.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Body {

@@ -79,7 +79,7 @@ pub struct Required {
     /// Permissions to hold, all of them.
     pub permissions: Vec<String>,
     /// Scopes by which the tiers are granted.
-    challenge_scopes: Vec<String>,
+    pub(crate) challenge_scopes: Vec<String>,
 }
 
 impl Required {

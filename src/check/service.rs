@@ -1,0 +1,94 @@
+//! A check with everything around it: bounded, observed, and one denied request
+//! where it panics.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+
+use super::checker::Checker;
+use super::outcome::{CheckOutcome, DecisionRecord, DenyKind};
+use crate::types::{Clock, Reason, RequestView};
+
+/// Where decisions are written down.
+///
+/// Contract: takes every decision exactly once and never blocks.
+pub trait DecisionLog: Send + Sync {
+    /// One decision and the time it took.
+    fn record(&self, record: &DecisionRecord, took: Duration);
+}
+
+/// What the protocols call.
+#[derive(Clone)]
+pub struct CheckService {
+    checker: Arc<Checker>,
+    log: Arc<dyn DecisionLog>,
+    clock: Arc<dyn Clock>,
+    under_way: Arc<AtomicUsize>,
+    limit: usize,
+}
+
+impl CheckService {
+    /// At most `limit` checks are under way at once; more are refused as overload.
+    #[must_use]
+    pub fn new(checker: Arc<Checker>, log: Arc<dyn DecisionLog>, clock: Arc<dyn Clock>, limit: usize) -> Self {
+        Self { checker, log, clock, under_way: Arc::default(), limit }
+    }
+
+    /// The checker behind it.
+    #[must_use]
+    pub fn checker(&self) -> &Arc<Checker> {
+        &self.checker
+    }
+
+    /// Decides one request and writes the decision down.
+    pub async fn answer(&self, request: &RequestView<'_>) -> CheckOutcome {
+        let start = self.clock.monotonic();
+        let place = Place::take(&self.under_way);
+        let outcome = if place.position >= self.limit {
+            self.checker.refuse(request, DenyKind::Overloaded, Reason::Overloaded, "too_many_checks")
+        } else {
+            AssertUnwindSafe(self.checker.check(request)).catch_unwind().await.unwrap_or_else(|_| {
+                // The panic message went to the log through the panic hook.
+                self.checker.refuse(request, DenyKind::Unavailable, Reason::Unavailable, "panic")
+            })
+        };
+        self.write_down(outcome, self.clock.monotonic().since(start))
+    }
+
+    /// Refuses a request that could not even be read.
+    pub fn refuse(
+        &self,
+        request: &RequestView<'_>,
+        kind: DenyKind,
+        reason: Reason,
+        cause: &'static str,
+    ) -> CheckOutcome {
+        self.write_down(self.checker.refuse(request, kind, reason, cause), Duration::ZERO)
+    }
+
+    fn write_down(&self, outcome: CheckOutcome, took: Duration) -> CheckOutcome {
+        self.log.record(&outcome.record, took);
+        outcome
+    }
+}
+
+/// One of the places for checks under way; given back when dropped.
+struct Place<'a> {
+    under_way: &'a AtomicUsize,
+    position: usize,
+}
+
+impl<'a> Place<'a> {
+    fn take(under_way: &'a AtomicUsize) -> Self {
+        Self { under_way, position: under_way.fetch_add(1, Ordering::Relaxed) }
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.under_way.fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,76 @@
+//! An outcome as the HTTP response of a decision endpoint.
+
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, HeaderName, HeaderValue};
+use http::{Response, StatusCode};
+use http_body_util::Full;
+
+use crate::check::{self, Allow, Answer, Denial, QUERY_HEADER, WEBSOCKET_PROTOCOL_HEADER, COOKIE_HEADER};
+use crate::types::Protocol;
+
+/// The response for `answer` in `protocol`.
+pub(super) fn response(answer: Answer, protocol: Protocol) -> Response<Full<Bytes>> {
+    match answer {
+        Answer::Allow(allow) => allowed(*allow),
+        Answer::Deny(denial) => denied(*denial, protocol),
+        // No proxy lets an HTTP authorization answer with a success of its own:
+        // the request passes, and the headers are there for the proxy to copy.
+        Answer::Respond(response) => {
+            let check::Response { status: _, headers, body: _, otherwise } = *response;
+            let mut response = allowed(otherwise);
+            for (name, value) in headers {
+                set(&mut response, name, &value);
+            }
+            response
+        }
+    }
+}
+
+fn allowed(allow: Allow) -> Response<Full<Bytes>> {
+    let Allow {
+        headers,
+        remove,
+        query,
+        query_cut: _,
+        websocket_protocol,
+        websocket_protocol_cut: _,
+        cookie,
+        cors_origin,
+    } = allow;
+    let mut response = Response::new(Full::default());
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    // A proxy copies what it finds here over what the client sent: an absent
+    // header would let the client's stand, an empty one does not.
+    for name in remove {
+        set(&mut response, &name, "");
+    }
+    for (name, value) in headers {
+        set(&mut response, &name, &value);
+    }
+    set(&mut response, QUERY_HEADER, &query);
+    set(&mut response, WEBSOCKET_PROTOCOL_HEADER, &websocket_protocol);
+    set(&mut response, COOKIE_HEADER, &cookie);
+    if let Some(origin) = cors_origin {
+        set(&mut response, "access-control-allow-origin", &origin);
+        set(&mut response, "vary", "Origin");
+    }
+    response
+}
+
+fn denied(denial: Denial, protocol: Protocol) -> Response<Full<Bytes>> {
+    let headers = denial.headers();
+    let status = StatusCode::from_u16(denial.kind.http_status(protocol)).unwrap_or(StatusCode::FORBIDDEN);
+    let mut response = Response::new(Full::from(denial.body.text));
+    *response.status_mut() = status;
+    for (name, value) in headers {
+        set(&mut response, name, &value);
+    }
+    response
+}
+
+/// Sets a header; a value that cannot stand in one becomes empty, never absent.
+fn set(response: &mut Response<Full<Bytes>>, name: &str, value: &str) {
+    let Ok(name) = HeaderName::from_bytes(name.as_bytes()) else { return };
+    let value = HeaderValue::from_str(value).unwrap_or_else(|_| HeaderValue::from_static(""));
+    response.headers_mut().insert(name, value);
+}

@@ -1,0 +1,13 @@
+//! Layer 6: the decision endpoints that nginx, Traefik, Caddy, HAProxy and
+//! Envoy's HTTP service call, and the listener for operators.
+
+mod admin;
+mod answer;
+mod server;
+mod target;
+
+pub use admin::{AdminServer, Readiness, Status};
+pub use server::{Aliases, HttpServer, Peer};
+
+#[cfg(test)]
+mod tests;

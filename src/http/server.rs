@@ -1,0 +1,176 @@
+//! What proxies call over HTTP, and the service's own public documents.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::Full;
+use ipnet::IpNet;
+use tower::Service;
+
+use super::answer;
+use super::target::{self, NoTarget, Target};
+use crate::check::{CheckService, DenyKind};
+use crate::types::{Protocol, Reason, RequestView};
+
+/// Who is on the other side of a connection; in the extensions of each request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Peer {
+    /// Somebody at this address.
+    Address(IpAddr),
+    /// Somebody who may open the unix socket, which its file mode decides.
+    UnixSocket,
+}
+
+/// Further paths of the decision endpoints, as other programs name them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Aliases {
+    /// `/oauth2/auth`
+    pub oauth2_proxy: bool,
+    /// `/api/authz/{auth-request,forward-auth,ext-authz}`
+    pub authelia: bool,
+}
+
+/// The HTTP side of the service, one per process, cheap to clone.
+#[derive(Clone)]
+pub struct HttpServer {
+    check: CheckService,
+    trusted_proxies: Arc<[IpNet]>,
+    aliases: Aliases,
+}
+
+/// A path of this listener.
+enum Endpoint {
+    Decision(Protocol, &'static str),
+    Jwks,
+    Unknown,
+}
+
+impl HttpServer {
+    /// Believes the target headers of `trusted_proxies` and of nobody else.
+    #[must_use]
+    pub fn new(check: CheckService, trusted_proxies: &[IpNet], aliases: Aliases) -> Self {
+        Self { check, trusted_proxies: trusted_proxies.into(), aliases }
+    }
+
+    async fn answer<B>(&self, request: Request<B>) -> Response<Full<Bytes>> {
+        match self.endpoint(request.uri().path()) {
+            Endpoint::Decision(protocol, prefix) => self.decide(protocol, prefix, &request).await,
+            Endpoint::Jwks => self.jwks(request.method()),
+            Endpoint::Unknown => plain(StatusCode::NOT_FOUND, "There is no such endpoint.\n"),
+        }
+    }
+
+    fn endpoint(&self, path: &str) -> Endpoint {
+        let Aliases { oauth2_proxy, authelia } = self.aliases;
+        let under = |prefix: &str| path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        match path {
+            "/authz/auth-request" => Endpoint::Decision(Protocol::AuthRequest, ""),
+            "/authz/forward-auth" => Endpoint::Decision(Protocol::ForwardAuth, ""),
+            "/oauth2/auth" if oauth2_proxy => Endpoint::Decision(Protocol::AuthRequest, ""),
+            "/api/authz/auth-request" if authelia => Endpoint::Decision(Protocol::AuthRequest, ""),
+            "/api/authz/forward-auth" if authelia => Endpoint::Decision(Protocol::ForwardAuth, ""),
+            _ if under("/authz/ext-authz") => Endpoint::Decision(Protocol::ExtAuthz, "/authz/ext-authz"),
+            _ if authelia && under("/api/authz/ext-authz") => {
+                Endpoint::Decision(Protocol::ExtAuthz, "/api/authz/ext-authz")
+            }
+            _ if path.strip_prefix(self.check.checker().snapshot().base_path.as_str()) == Some("/jwks.json") => {
+                Endpoint::Jwks
+            }
+            _ => Endpoint::Unknown,
+        }
+    }
+
+    async fn decide<B>(&self, protocol: Protocol, prefix: &str, request: &Request<B>) -> Response<Full<Bytes>> {
+        let headers: Vec<(&str, &[u8])> = request
+            .headers()
+            .iter()
+            .filter(|(name, _)| !is_of_the_proxy(name.as_str()))
+            .map(|(name, value)| (name.as_str(), value.as_bytes()))
+            .collect();
+        let request_id = request.headers().get("x-request-id").and_then(|id| id.to_str().ok());
+        let outcome = if !self.trusts(request.extensions().get::<Peer>()) {
+            self.check.refuse(&unread(protocol), DenyKind::Forbidden, Reason::SpoofedHeader, "untrusted_peer")
+        } else {
+            match target::read(protocol, request, prefix) {
+                Ok(target) => {
+                    let Target { method, target, host } = target;
+                    let view = RequestView { protocol, method, target, host, headers: &headers, route_tier: None, request_id };
+                    self.check.answer(&view).await
+                }
+                Err(NoTarget::Missing) => {
+                    self.check.refuse(&unread(protocol), DenyKind::Forbidden, Reason::BadTarget, "missing_target_header")
+                }
+                Err(NoTarget::Ambiguous) => {
+                    self.check.refuse(&unread(protocol), DenyKind::BadTarget, Reason::BadTarget, "ambiguous_target_header")
+                }
+            }
+        };
+        answer::response(outcome.answer, protocol)
+    }
+
+    fn trusts(&self, peer: Option<&Peer>) -> bool {
+        match peer {
+            Some(Peer::UnixSocket) => true,
+            Some(Peer::Address(address)) => {
+                let address = address.to_canonical();
+                self.trusted_proxies.iter().any(|network| network.contains(&address))
+            }
+            None => false,
+        }
+    }
+
+    fn jwks(&self, method: &Method) -> Response<Full<Bytes>> {
+        if method != Method::GET && method != Method::HEAD {
+            return plain(StatusCode::METHOD_NOT_ALLOWED, "Ask with GET.\n");
+        }
+        let Some(document) = self.check.checker().assertion_jwks() else {
+            return plain(StatusCode::NOT_FOUND, "No assertions are signed: `identity_headers.assertion` is not set.\n");
+        };
+        let mut response = Response::new(Full::from(document));
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/jwk-set+json"));
+        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=300"));
+        response
+    }
+}
+
+impl<B: Send + 'static> Service<Request<B>> for HttpServer {
+    type Response = Response<Full<Bytes>>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let server = self.clone();
+        // The body says nothing about the decision; it is dropped unread.
+        let (parts, _) = request.into_parts();
+        Box::pin(async move { Ok(server.answer(Request::from_parts(parts, ())).await) })
+    }
+}
+
+/// Headers that the proxy writes for this hop and that say nothing of the client.
+fn is_of_the_proxy(name: &str) -> bool {
+    matches!(name, "host" | "connection" | "content-length" | "transfer-encoding")
+}
+
+/// Stands for a request whose target was not read.
+const fn unread(protocol: Protocol) -> RequestView<'static> {
+    RequestView { protocol, method: "", target: b"", host: None, headers: &[], route_tier: None, request_id: None }
+}
+
+pub(super) fn plain(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::from(text));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
