@@ -104,8 +104,12 @@ def main():
     answer = {"connected": True, "echo": echo}
     if arguments.hold:
         answer["disconnected"] = ended.wait(arguments.hold)
+    watchdog.cancel()
     print(json.dumps(answer), flush=True)
-    client.disconnect()
+    # A polite end, for as long as it takes a second; a poll that is still open may take much longer.
+    goodbye = threading.Thread(target=client.disconnect, daemon=True)
+    goodbye.start()
+    goodbye.join(1)
     os._exit(0)
 
 
