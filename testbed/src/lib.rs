@@ -1,1 +1,43 @@
-//! x
+//! The test bed: real proxies, a development identity provider, the service
+//! itself and small applications, run as child processes or threads on
+//! loopback, for the integration tests and for `tiergate-demo`.
+//!
+//! Everything here is synchronous. The servers that live in this process
+//! ([`Provider`], [`Upstream`]) run on threads of their own, so a test may be a
+//! plain `#[test]` or a `#[tokio::test]`, and a fixture may outlive the test
+//! that started it. Children end when their value is dropped, and also when
+//! this process ends in any other way (see [`component`]).
+//!
+//! ```text
+//! component  one child process: spawn, wait until ready, stop      guard  ends what a dying process leaves behind
+//! provider   the OpenID provider       tiergate  the service       upstream  the echo upstream
+//! gateway    the six proxies, from the shipped configs             apps      the Flask applications
+//! raw_http   requests byte by byte     websocket  a WebSocket client   socketio  the Socket.IO client
+//! ```
+
+pub mod apps;
+pub mod component;
+pub mod gateway;
+mod guard;
+pub mod provider;
+pub mod raw_http;
+mod server;
+pub mod socketio;
+pub mod tiergate;
+mod tools;
+pub mod upstream;
+pub mod websocket;
+
+pub use apps::{App, Apps};
+pub use component::{Component, Process, Ready};
+pub use gateway::{Backends, Gateway, RunningGateway};
+pub use guard::end_all_children;
+pub use provider::{Account, Endpoint, Fault, Key, Provider, TokenSpec};
+pub use raw_http::{RawResponse, raw_request, request};
+pub use socketio::{SocketIoAnswer, SocketIoCall};
+pub use tiergate::{Tiergate, TiergateBuilder, TiergatePorts};
+pub use tools::{free_port, repo_root, tool};
+pub use upstream::{Received, Upstream};
+pub use websocket::{WebSocketAnswer, WebSocketSession, websocket};
+
+pub(crate) use tools::lock;
