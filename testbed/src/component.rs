@@ -145,11 +145,12 @@ impl Component {
         }
         command.current_dir(self.dir.as_deref().unwrap_or(scratch));
         command.stdin(Stdio::null()).stdout(out.try_clone()?).stderr(out);
-        let child = command.spawn().map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => {
+        let child = command.spawn().map_err(|error| {
+            if error.kind() == std::io::ErrorKind::NotFound {
                 anyhow::anyhow!("`{}` is missing: run `make setup`", self.program.display())
+            } else {
+                anyhow::anyhow!("cannot start `{}`: {error}", self.command_line())
             }
-            _ => anyhow::anyhow!("cannot start `{}`: {error}", self.command_line()),
         })?;
         guard::started(child.id())?;
         Ok(child)

@@ -15,7 +15,7 @@ const TIMEOUT: Duration = Duration::from_secs(15);
 #[derive(Debug)]
 pub enum WebSocketAnswer {
     /// It was admitted; here is the connection.
-    Admitted(WebSocketSession),
+    Admitted(Box<WebSocketSession>),
     /// It was refused with this status.
     Refused(u16),
 }
@@ -82,7 +82,7 @@ pub fn websocket(address: SocketAddr, target: &str, headers: &[(&str, &str)]) ->
         Ok((socket, answer)) => {
             let protocol = answer.headers().get("sec-websocket-protocol");
             let protocol = protocol.and_then(|value| value.to_str().ok()).map(str::to_owned);
-            Ok(WebSocketAnswer::Admitted(WebSocketSession { socket, protocol }))
+            Ok(WebSocketAnswer::Admitted(Box::new(WebSocketSession { socket, protocol })))
         }
         Err(HandshakeError::Failure(tungstenite::Error::Http(answer))) => {
             Ok(WebSocketAnswer::Refused(answer.status().as_u16()))

@@ -25,7 +25,7 @@ pub(super) async fn page(
     Extract(shared): Extract<Arc<Shared>>,
 ) -> Response {
     if let Err(answer) = check(&query, &shared) {
-        return answer;
+        return *answer;
     }
     if query.get("prompt").is_some_and(|prompt| prompt == "none") {
         return back_with_error(&query, &shared, "login_required");
@@ -35,9 +35,9 @@ pub(super) async fn page(
         let what = [account.scopes, account.permissions].concat().join(" ");
         let what = if what.is_empty() { "signed in, nothing more" } else { &what };
         let Account { name, display_name, .. } = account;
-        let _ = write!(
+        let _ = writeln!(
             buttons,
-            "<button name=\"account\" value=\"{name}\"><b>{name}</b> {display_name}<small>{what}</small></button>\n"
+            "<button name=\"account\" value=\"{name}\"><b>{name}</b> {display_name}<small>{what}</small></button>"
         );
     }
     let action = escape(&format!("/authorize?{}", raw.unwrap_or_default()));
@@ -56,7 +56,7 @@ pub(super) async fn choose(
     Form(form): Form<Fields>,
 ) -> Response {
     if let Err(answer) = check(&query, &shared) {
-        return answer;
+        return *answer;
     }
     let Some(account) = form.get("account").and_then(|name| Account::named(name)) else {
         return back_with_error(&query, &shared, "access_denied");
@@ -89,22 +89,22 @@ pub(super) async fn end_session(Query(query): Query<Fields>, body: String) -> Re
 }
 
 /// What must be right before anything may go back to the client.
-fn check(query: &Fields, shared: &Shared) -> Result<(), Response> {
+fn check(query: &Fields, shared: &Shared) -> Result<(), Box<Response>> {
     let field = |name: &str| query.get(name).map(String::as_str).unwrap_or_default();
     if ![CLI_CLIENT, WEB_CLIENT].contains(&field("client_id")) {
-        return Err(refuse("unknown client_id"));
+        return Err(Box::new(refuse("unknown client_id")));
     }
     if !is_loopback(field("redirect_uri")) {
-        return Err(refuse("redirect_uri must be on this machine"));
+        return Err(Box::new(refuse("redirect_uri must be on this machine")));
     }
     if field("response_type") != "code" {
-        return Err(back_with_error(query, shared, "unsupported_response_type"));
+        return Err(Box::new(back_with_error(query, shared, "unsupported_response_type")));
     }
     if !query.contains_key("code_challenge") || field("code_challenge_method") != "S256" {
-        return Err(back_with_error(query, shared, "invalid_request"));
+        return Err(Box::new(back_with_error(query, shared, "invalid_request")));
     }
     if !field("scope").split(' ').any(|scope| scope == "openid") {
-        return Err(back_with_error(query, shared, "invalid_scope"));
+        return Err(Box::new(back_with_error(query, shared, "invalid_scope")));
     }
     Ok(())
 }

@@ -12,7 +12,7 @@ use axum::routing::{get, post};
 use axum::{Form, Json, Router};
 use base64::Engine;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::accounts::Account;
 use super::grants::Consent;
@@ -159,16 +159,19 @@ fn authenticated_client(headers: &HeaderMap, form: &Fields) -> Option<String> {
 
 fn token_answer(consent: &Consent, family: Option<String>, shared: &Shared) -> Result<Value> {
     let access = access_token(consent, shared)?;
-    let mut answer = json!({
-        "access_token": access, "token_type": "Bearer", "expires_in": ACCESS_SECONDS, "scope": scope_of(consent),
-    });
+    let mut answer = Map::new();
     if consent.asked_for("openid") {
-        answer["id_token"] = id_token(consent, &access, shared)?.into();
+        answer.insert("id_token".to_owned(), id_token(consent, &access, shared)?.into());
     }
     if consent.asked_for("offline_access") {
-        answer["refresh_token"] = lock(&shared.state).grants.issue_refresh(consent.clone(), family)?.into();
+        let refresh = lock(&shared.state).grants.issue_refresh(consent.clone(), family)?;
+        answer.insert("refresh_token".to_owned(), refresh.into());
     }
-    Ok(answer)
+    answer.insert("access_token".to_owned(), access.into());
+    answer.insert("token_type".to_owned(), "Bearer".into());
+    answer.insert("expires_in".to_owned(), ACCESS_SECONDS.into());
+    answer.insert("scope".to_owned(), scope_of(consent).into());
+    Ok(answer.into())
 }
 
 /// The OpenID scopes that were asked for, and the account's own.
