@@ -23,6 +23,8 @@ pub mod provider;
 pub mod raw_http;
 mod server;
 pub mod socketio;
+#[cfg(test)]
+mod tests;
 pub mod tiergate;
 mod tools;
 pub mod upstream;

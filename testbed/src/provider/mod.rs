@@ -7,6 +7,8 @@ mod authorize;
 mod endpoints;
 mod grants;
 mod keys;
+#[cfg(test)]
+mod tests;
 mod token;
 
 use std::collections::HashMap;
