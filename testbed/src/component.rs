@@ -273,6 +273,11 @@ impl Process {
         Ok(())
     }
 
+    /// Says that it ended by itself, with its command and the end of its log.
+    pub fn ended_message(&self) -> String {
+        self.failure("has ended by itself")
+    }
+
     fn send(&self, signal: Signal) {
         if let Some(pid) = self.pid() {
             guard::signal(pid, signal);
