@@ -38,8 +38,8 @@ pub enum Ready {
     Tcp(SocketAddr),
     /// A GET of the path is answered with this status.
     Http(SocketAddr, String, u16),
-    /// A GET of the path is answered, whatever the status.
-    AnyHttp(SocketAddr, String),
+    /// A GET of the path is answered with anything but this status.
+    HttpExcept(SocketAddr, String, u16),
     /// The log holds this text.
     LogText(String),
     /// The file exists (a unix socket, say).
@@ -313,7 +313,9 @@ impl Process {
         match condition {
             Ready::Tcp(address) => TcpStream::connect_timeout(address, timeout).is_ok(),
             Ready::Http(address, path, status) => raw_http::get_status(*address, path, timeout) == Some(*status),
-            Ready::AnyHttp(address, path) => raw_http::get_status(*address, path, timeout).is_some(),
+            Ready::HttpExcept(address, path, status) => {
+                raw_http::get_status(*address, path, timeout).is_some_and(|answer| answer != *status)
+            }
             Ready::LogText(text) => self.log().contains(text),
             Ready::File(path) => path.exists(),
         }

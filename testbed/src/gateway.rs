@@ -113,7 +113,8 @@ impl Gateway {
         let process = self
             .command(&config, dir.path())?
             .current_dir(dir.path())
-            .ready(Ready::AnyHttp(address, "/-/ready".to_owned()))
+            // Traefik answers 404 until it has read its routes; no proxy with routes does, for no path is without a check.
+            .ready(Ready::HttpExcept(address, "/-/ready".to_owned(), 404))
             .start()?;
         Ok(RunningGateway { kind: self, process, address, _dir: dir })
     }

@@ -23,7 +23,7 @@ pub(crate) fn opening() -> String {
 }
 
 pub(crate) fn failure(error: &anyhow::Error) -> String {
-    format!("{} {error:#}", paint(RED, "The demo could not start."))
+    format!("{}\n\n{error:#}", paint(RED, "The demo could not start."))
 }
 
 /// The table, and a sentence that says how to read it.
@@ -118,10 +118,14 @@ pub(crate) fn invitation(stage: &Stage) -> String {
     let _ = writeln!(out, "  WebSocket  {SOCKETIO_CLIENT} {envoy} apps/devel/chat/socket.io --token \"$TOKEN\"");
     let log = stage.tiergate.process.log_path().display().to_string();
     let _ = writeln!(out, "\n{}\n", paint(BOLD, "Look around:"));
-    let _ = writeln!(out, "  {envoy}/public/hello     open to anyone; shows what an upstream receives");
-    let _ = writeln!(out, "  http://127.0.0.1:{ADMIN_PORT}/metrics     what Tiergate counts");
-    let _ = writeln!(out, "  tail -f {log}");
-    let _ = writeln!(out, "                                         every decision and its reason");
+    let places = [
+        (format!("{envoy}/public/hello"), "open to anyone; shows what an upstream receives"),
+        (format!("http://127.0.0.1:{ADMIN_PORT}/metrics"), "what Tiergate counts"),
+        (format!("tail -f {log}"), "every decision and its reason"),
+    ];
+    for (place, what) in places {
+        let _ = writeln!(out, "  {place:<62}  {}", paint(DIM, what));
+    }
     out + "\n" + &paint(BOLD, "Running until Ctrl-C.")
 }
 

@@ -15,6 +15,9 @@ pub(crate) const PROVIDER_PORT: u16 = 5556;
 /// The proxies of the table.
 pub(crate) const PROXIES: [Gateway; 2] = [Gateway::EnvoyGrpc, Gateway::Nginx];
 
+const REPAIR: &str = "a component did not start; `make setup` installs and repairs them all";
+const CHECK: &str = "the service did not start; `tiergate config check -c examples/demo/tiergate.yaml` says whether its config is right";
+
 /// The order of the fields is the order of their ends: the proxies first.
 pub(crate) struct Stage {
     pub(crate) proxies: Vec<RunningGateway>,
@@ -33,15 +36,15 @@ impl Stage {
 
         let provider = Provider::start_with(PROVIDER_PORT, DEFAULT_AUDIENCE)?;
         step("sign-in", provider.issuer());
-        let apps = Apps::start_on(Backends::DEFAULT.apps)?;
+        let apps = Apps::start_on(Backends::DEFAULT.apps).context(REPAIR)?;
         step("four Flask apps", "maps, reports, hazard and chat, unmodified");
         let site = Upstream::start_on(Backends::DEFAULT.site)?;
         let config = repo_root().join("examples/demo/tiergate.yaml");
-        let tiergate = Tiergate::from_file(binary, &config, TiergatePorts::DEFAULT).start()?;
+        let tiergate = Tiergate::from_file(binary, &config, TiergatePorts::DEFAULT).start().context(CHECK)?;
         step("Tiergate", "examples/demo/tiergate.yaml");
         let mut proxies = Vec::new();
         for proxy in PROXIES {
-            proxies.push(proxy.start_on(proxy.default_port(), &Backends::DEFAULT)?);
+            proxies.push(proxy.start_on(proxy.default_port(), &Backends::DEFAULT).context(REPAIR)?);
             step(title(proxy), &format!("{}  ({})", base_url(proxy), proxy.config()));
         }
         Ok(Self { proxies, tiergate, apps, _site: site, provider })
