@@ -14,8 +14,8 @@
 //! wires everything, `cli` (layer 8) is what people call. Arrows go downwards
 //! only; `tests/it/layering.rs` holds them.
 
-pub mod config;
 pub mod check;
+pub mod config;
 pub mod grpc;
 pub mod http;
 pub mod policy;

@@ -195,9 +195,10 @@ impl<'s, 'r> Check<'s, 'r> {
                 let matched = policy.find(host.as_ref(), &path, &preflight.method)?;
                 matched.rule().allows_origin(preflight.origin.as_bytes()).then_some(matched)
             })
-            .map_or_else(|| (policy.find(host.as_ref(), &path, &self.method()), None), |matched| {
-                (Some(matched), preflight.clone())
-            });
+            .map_or_else(
+                || (policy.find(host.as_ref(), &path, &self.method()), None),
+                |matched| (Some(matched), preflight.clone()),
+            );
         let (Some(matched), preflight) = wanted else {
             return Err(Box::new(self.deny_unmatched(&path, host.as_ref())));
         };
@@ -425,12 +426,8 @@ impl<'s, 'r> Check<'s, 'r> {
         let mut record = self.record(subject);
         record.reason = reason;
         record.cause = cause;
-        let refusal = Refusal {
-            status: kind.http_status(self.request.protocol),
-            reason,
-            required,
-            request_id: &self.request_id,
-        };
+        let refusal =
+            Refusal { status: kind.http_status(self.request.protocol), reason, required, request_id: &self.request_id };
         let body = if request_kind::is_navigation(self.request) {
             html_body(&refusal)
         } else {

@@ -51,7 +51,8 @@ fn bearer(token: &str) -> Credentials<'_> {
 }
 
 fn in_query(target: &[u8]) -> Credentials<'_> {
-    let mut parameters = query_of(target).split(|byte| *byte == b'&').filter(|parameter| is_access_token(name(parameter)));
+    let mut parameters =
+        query_of(target).split(|byte| *byte == b'&').filter(|parameter| is_access_token(name(parameter)));
     let Some(first) = parameters.next() else { return Credentials::None };
     if parameters.next().is_some() {
         return Credentials::Multiple;

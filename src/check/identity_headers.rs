@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use crate::policy::Tiers;
+use crate::token::ClaimPath;
 use crate::types::{Principal, TierSet};
 
 /// A group of header names that one family of upstreams reads.
@@ -30,8 +31,7 @@ enum Field {
     Groups,
     Issuer,
     RequestId,
-    /// The claim at this JSON pointer.
-    Claim(Box<str>),
+    Claim(ClaimPath),
 }
 
 /// Header names that carry an answer of the service to the proxy and are
@@ -69,18 +69,18 @@ pub(crate) struct Identity<'a> {
 }
 
 impl IdentityHeaders {
-    /// `claims` pairs a header name with the JSON pointer of a claim; `strip`
+    /// `claims` pairs a header name with the claim it carries; `strip`
     /// are further names that no client may send upstream.
     #[must_use]
-    pub fn new(profiles: &[HeaderProfile], claims: &[(String, String)], strip: &[String]) -> Self {
+    pub fn new(profiles: &[HeaderProfile], claims: &[(String, ClaimPath)], strip: &[String]) -> Self {
         let mut fields: Vec<(Box<str>, Field)> = Vec::new();
         for profile in profiles {
             fields.extend(profile.fields().map(|(name, field)| (Box::from(name), field)));
         }
-        for (name, pointer) in claims {
+        for (name, claim) in claims {
             let name = name.to_ascii_lowercase().into_boxed_str();
             fields.retain(|(held, _)| *held != name);
-            fields.push((name, Field::Claim(Box::from(pointer.as_str()))));
+            fields.push((name, Field::Claim(claim.clone())));
         }
         let mut reserved: BTreeSet<Box<str>> = fields.iter().map(|(name, _)| name.clone()).collect();
         reserved.extend(CARRIER_NAMES.map(Box::from));
@@ -165,7 +165,9 @@ impl Field {
             Self::Groups => join(caller.map(|caller| &caller.groups), ","),
             Self::Issuer => printable(caller.map_or("", |caller| &caller.issuer), ""),
             Self::RequestId => identity.request_id.to_owned(),
-            Self::Claim(pointer) => caller.and_then(|caller| caller.claim(pointer)).map_or_else(String::new, claim_text),
+            Self::Claim(claim) => {
+                caller.and_then(|caller| claim.find(&caller.claims)).map_or_else(String::new, claim_text)
+            }
         }
     }
 }
@@ -236,7 +238,7 @@ mod tests {
     fn headers() -> IdentityHeaders {
         IdentityHeaders::new(
             &[HeaderProfile::XAuth],
-            &[("X-Auth-Plan".to_owned(), "/plan".to_owned())],
+            &[("X-Auth-Plan".to_owned(), ClaimPath::parse("/plan").expect("pointer"))],
             &["X-Envoy-Peer-Metadata".to_owned()],
         )
     }

@@ -81,10 +81,9 @@ impl DenyKind {
             (Self::BadTarget, Protocol::AuthRequest) => 403,
             (Self::BadTarget, Protocol::Grpc | Protocol::ForwardAuth | Protocol::ExtAuthz) => 400,
             (Self::Unavailable | Self::Overloaded, Protocol::ExtAuthz) => 403,
-            (
-                Self::Unavailable | Self::Overloaded,
-                Protocol::Grpc | Protocol::AuthRequest | Protocol::ForwardAuth,
-            ) => 503,
+            (Self::Unavailable | Self::Overloaded, Protocol::Grpc | Protocol::AuthRequest | Protocol::ForwardAuth) => {
+                503
+            }
         }
     }
 }

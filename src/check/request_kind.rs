@@ -21,7 +21,11 @@ impl Preflight {
         let headers = text("access-control-request-headers").filter(|names| {
             names.len() <= 1024 && names.split(',').all(|name| is_token(name.trim_matches([' ', '\t'])))
         });
-        Some(Self { origin: text("origin")?.to_owned(), method: method.to_owned(), headers: headers.map(str::to_owned) })
+        Some(Self {
+            origin: text("origin")?.to_owned(),
+            method: method.to_owned(),
+            headers: headers.map(str::to_owned),
+        })
     }
 }
 

@@ -5,12 +5,12 @@ use std::collections::HashMap;
 
 use envoy_types::pb::envoy::config::core::v3::header_value_option::HeaderAppendAction;
 use envoy_types::pb::envoy::config::core::v3::{HeaderMap, HeaderValue, HeaderValueOption};
-use envoy_types::pb::envoy::r#type::v3::HttpStatus;
 use envoy_types::pb::envoy::service::auth::v3::attribute_context::{HttpRequest, Request};
 use envoy_types::pb::envoy::service::auth::v3::check_response::HttpResponse;
 use envoy_types::pb::envoy::service::auth::v3::{
     AttributeContext, CheckRequest, CheckResponse, DeniedHttpResponse, OkHttpResponse,
 };
+use envoy_types::pb::envoy::r#type::v3::HttpStatus;
 use envoy_types::pb::google::protobuf::value::Kind;
 use envoy_types::pb::google::protobuf::{ListValue, Struct, Value};
 use envoy_types::pb::google::rpc;
@@ -73,8 +73,14 @@ impl TryFrom<CheckRequest> for WireRequest {
             body: _,
             raw_body: _,
         } = http.ok_or(Malformed("no_http_request"))?;
-        let request =
-            Self { id, method, path, host, route_tier: context_extensions.remove(ROUTE_TIER), headers: all_headers(headers, header_map) };
+        let request = Self {
+            id,
+            method,
+            path,
+            host,
+            route_tier: context_extensions.remove(ROUTE_TIER),
+            headers: all_headers(headers, header_map),
+        };
         request.check_pseudo_headers()?;
         Ok(request)
     }

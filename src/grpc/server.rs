@@ -7,8 +7,8 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use envoy_types::pb::envoy::service::auth::v3::CheckResponse;
-use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::BodyExt as _;
+use http_body_util::combinators::UnsyncBoxBody;
 use tonic::server::{Grpc, NamedService, UnaryService};
 use tonic::{Request, Response, Status};
 use tonic_health::pb::health_server::{Health, HealthServer};
@@ -65,7 +65,11 @@ where
             let check = CheckCall(self.check.clone());
             return Box::pin(async move { Ok(boxed(Grpc::new(CheckCodec).unary(check, request).await)) });
         }
-        if path.strip_prefix('/').and_then(|path| path.strip_prefix(health_prefix)).is_some_and(|rest| rest.starts_with('/')) {
+        if path
+            .strip_prefix('/')
+            .and_then(|path| path.strip_prefix(health_prefix))
+            .is_some_and(|rest| rest.starts_with('/'))
+        {
             let mut health = self.health.clone();
             return Box::pin(async move { Ok(boxed(health.call(request).await?)) });
         }

@@ -5,7 +5,7 @@ use http::header::{CACHE_CONTROL, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
 use http_body_util::Full;
 
-use crate::check::{self, Allow, Answer, Denial, QUERY_HEADER, WEBSOCKET_PROTOCOL_HEADER, COOKIE_HEADER};
+use crate::check::{self, Allow, Answer, COOKIE_HEADER, Denial, QUERY_HEADER, WEBSOCKET_PROTOCOL_HEADER};
 use crate::types::Protocol;
 
 /// The response for `answer` in `protocol`.

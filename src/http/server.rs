@@ -69,7 +69,8 @@ impl HttpServer {
 
     fn endpoint(&self, path: &str) -> Endpoint {
         let Aliases { oauth2_proxy, authelia } = self.aliases;
-        let under = |prefix: &str| path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        let under =
+            |prefix: &str| path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
         match path {
             "/authz/auth-request" => Endpoint::Decision(Protocol::AuthRequest, ""),
             "/authz/forward-auth" => Endpoint::Decision(Protocol::ForwardAuth, ""),
@@ -101,15 +102,22 @@ impl HttpServer {
             match target::read(protocol, request, prefix) {
                 Ok(target) => {
                     let Target { method, target, host } = target;
-                    let view = RequestView { protocol, method, target, host, headers: &headers, route_tier: None, request_id };
+                    let view =
+                        RequestView { protocol, method, target, host, headers: &headers, route_tier: None, request_id };
                     self.check.answer(&view).await
                 }
-                Err(NoTarget::Missing) => {
-                    self.check.refuse(&unread(protocol), DenyKind::Forbidden, Reason::BadTarget, "missing_target_header")
-                }
-                Err(NoTarget::Ambiguous) => {
-                    self.check.refuse(&unread(protocol), DenyKind::BadTarget, Reason::BadTarget, "ambiguous_target_header")
-                }
+                Err(NoTarget::Missing) => self.check.refuse(
+                    &unread(protocol),
+                    DenyKind::Forbidden,
+                    Reason::BadTarget,
+                    "missing_target_header",
+                ),
+                Err(NoTarget::Ambiguous) => self.check.refuse(
+                    &unread(protocol),
+                    DenyKind::BadTarget,
+                    Reason::BadTarget,
+                    "ambiguous_target_header",
+                ),
             }
         };
         answer::response(outcome.answer, protocol)
@@ -131,7 +139,10 @@ impl HttpServer {
             return plain(StatusCode::METHOD_NOT_ALLOWED, "Ask with GET.\n");
         }
         let Some(document) = self.check.checker().assertion_jwks() else {
-            return plain(StatusCode::NOT_FOUND, "No assertions are signed: `identity_headers.assertion` is not set.\n");
+            return plain(
+                StatusCode::NOT_FOUND,
+                "No assertions are signed: `identity_headers.assertion` is not set.\n",
+            );
         };
         let mut response = Response::new(Full::from(document));
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/jwk-set+json"));

@@ -112,17 +112,3 @@ pub struct Principal {
     /// Every claim, for the headers an operator asked for by JSON pointer.
     pub claims: Arc<serde_json::Map<String, serde_json::Value>>,
 }
-
-impl Principal {
-    /// The claim at a JSON pointer (RFC 6901).
-    #[must_use]
-    pub fn claim(&self, pointer: &str) -> Option<&serde_json::Value> {
-        let mut steps = pointer.strip_prefix('/')?.split('/').map(|step| step.replace("~1", "/").replace("~0", "~"));
-        let first = self.claims.get(&steps.next()?)?;
-        steps.try_fold(first, |value, step| match value {
-            serde_json::Value::Object(members) => members.get(&step),
-            serde_json::Value::Array(items) => items.get(step.parse::<usize>().ok()?),
-            _ => None,
-        })
-    }
-}
