@@ -309,7 +309,7 @@ impl Process {
     }
 
     fn holds(&self, condition: &Ready) -> bool {
-        let timeout = Duration::from_secs(2);
+        let timeout = Duration::from_secs(5);
         match condition {
             Ready::Tcp(address) => TcpStream::connect_timeout(address, timeout).is_ok(),
             Ready::Http(address, path, status) => raw_http::get_status(*address, path, timeout) == Some(*status),
