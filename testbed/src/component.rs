@@ -92,7 +92,7 @@ impl Component {
         self
     }
 
-    /// Keeps a variable of this process from the child.
+    /// Keeps a variable of this process from the child, unless [`Component::env`] sets it.
     pub fn without_env(mut self, name: impl Into<OsString>) -> Self {
         self.env_removed.push(name.into());
         self
@@ -139,10 +139,11 @@ impl Component {
     fn spawn(&self, log: &Path, scratch: &Path) -> Result<Child> {
         let out = File::options().create(true).append(true).open(log)?;
         let mut command = Command::new(&self.program);
-        command.args(&self.args).envs(self.env.iter().map(|(name, value)| (name, value)));
+        command.args(&self.args);
         for name in &self.env_removed {
             command.env_remove(name);
         }
+        command.envs(self.env.iter().map(|(name, value)| (name, value)));
         command.current_dir(self.dir.as_deref().unwrap_or(scratch));
         command.stdin(Stdio::null()).stdout(out.try_clone()?).stderr(out);
         let child = command.spawn().map_err(|error| {

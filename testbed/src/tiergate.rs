@@ -37,6 +37,7 @@ impl TiergatePorts {
 pub struct TiergateBuilder {
     binary: PathBuf,
     config: Source,
+    files: Vec<(String, String)>,
     env: Vec<(String, String)>,
     ready_path: &'static str,
     within: Duration,
@@ -46,6 +47,16 @@ pub struct TiergateBuilder {
 enum Source {
     Text(String),
     File(PathBuf, TiergatePorts),
+}
+
+impl Source {
+    /// A config with a `listen` of its own may use a unix socket in place of this port.
+    fn listens_at(&self, place: &str) -> bool {
+        match self {
+            Self::File(..) => true,
+            Self::Text(text) => !has_listen(text) || text.contains(place),
+        }
+    }
 }
 
 impl TiergateBuilder {
@@ -58,6 +69,12 @@ impl TiergateBuilder {
     /// Sets an environment variable of the service.
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.env.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Puts a file beside the config, which is also the working directory: a key set, say, or `.env`.
+    pub fn file(mut self, name: &str, content: &str) -> Self {
+        self.files.push((name.to_owned(), content.to_owned()));
         self
     }
 
@@ -74,6 +91,9 @@ impl TiergateBuilder {
             Source::Text(text) => retry_taken_port(|| {
                 let ports = TiergatePorts::free()?;
                 let dir = guard::scratch_dir("tiergate-config")?;
+                for (name, content) in &self.files {
+                    std::fs::write(dir.path().join(name), content)?;
+                }
                 let path = dir.path().join("tiergate.yaml");
                 std::fs::write(&path, render(text, ports))?;
                 self.start_with(path, ports, Some(dir))
@@ -90,9 +110,15 @@ impl TiergateBuilder {
             .args(["serve".into(), "-c".into(), config.clone().into_os_string()])
             .within(self.within)
             .ready(Ready::Tcp(admin))
-            .ready(Ready::Http(admin, self.ready_path.to_owned(), 200))
-            .ready(Ready::Tcp(loopback(ports.http)))
-            .ready(Ready::Tcp(loopback(ports.grpc)));
+            .ready(Ready::Http(admin, self.ready_path.to_owned(), 200));
+        for (place, port) in [("@HTTP@", ports.http), ("@GRPC@", ports.grpc)] {
+            if self.config.listens_at(place) {
+                component = component.ready(Ready::Tcp(loopback(port)));
+            }
+        }
+        if let Some(dir) = &dir {
+            component = component.current_dir(dir.path());
+        }
         // Nothing of the caller's environment is a setting of the service.
         for (name, _) in std::env::vars_os() {
             let text = name.to_string_lossy();
@@ -119,7 +145,7 @@ pub struct Tiergate {
 
 impl Tiergate {
     /// An instance with this config text on free ports. The text says nothing of `listen`; or it has a `listen` of its
-    /// own in which `@GRPC@`, `@HTTP@` and `@ADMIN@` stand for the ports.
+    /// own in which `@GRPC@`, `@HTTP@` and `@ADMIN@` stand for the ports (a unix socket in place of the first two is fine).
     pub fn builder(binary: impl Into<PathBuf>, config: &str) -> TiergateBuilder {
         Self::with_source(binary.into(), Source::Text(config.to_owned()))
     }
@@ -136,7 +162,7 @@ impl Tiergate {
 
     fn with_source(binary: PathBuf, config: Source) -> TiergateBuilder {
         let within = Duration::from_secs(15);
-        TiergateBuilder { binary, config, env: Vec::new(), ready_path: "/readyz", within }
+        TiergateBuilder { binary, config, files: Vec::new(), env: Vec::new(), ready_path: "/readyz", within }
     }
 
     /// Its ports.
@@ -164,9 +190,11 @@ impl Tiergate {
         &self.config
     }
 
-    /// Writes the config anew, with this instance's ports.
+    /// Replaces the config in one step, as editors do, with this instance's ports.
     pub fn write_config(&self, config: &str) -> Result<()> {
-        std::fs::write(&self.config, render(config, self.ports)).context("cannot write the config")
+        let new = self.config.with_extension("new");
+        std::fs::write(&new, render(config, self.ports)).context("cannot write the config")?;
+        std::fs::rename(&new, &self.config).context("cannot replace the config")
     }
 
     /// Everything it has written.
@@ -210,9 +238,13 @@ fn loopback(port: u16) -> SocketAddr {
     SocketAddr::from((Ipv4Addr::LOCALHOST, port))
 }
 
+fn has_listen(config: &str) -> bool {
+    config.lines().any(|line| line.starts_with("listen:"))
+}
+
 fn render(config: &str, ports: TiergatePorts) -> String {
     let TiergatePorts { grpc, http, admin } = ports;
-    if config.lines().any(|line| line.starts_with("listen:")) {
+    if has_listen(config) {
         return config
             .replace("@GRPC@", &grpc.to_string())
             .replace("@HTTP@", &http.to_string())
