@@ -1,7 +1,7 @@
 //! The test bed's parts against each other, each component real.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::raw_http::request_with_body;
 use crate::*;
@@ -41,6 +41,37 @@ fn a_child_ends_with_its_value_even_when_it_ignores_sigterm() {
     assert!(proc_entry.exists());
     drop(child);
     assert!(!proc_entry.exists());
+}
+
+/// The second run of this very test is the process that is killed.
+#[test]
+fn the_children_of_a_killed_process_end_too() {
+    const ROLE: &str = "TIERGATE_TESTBED_TEST_ROLE";
+    let shell = Component::new("shell", "/bin/sh").args(["-c", "echo up; exec sleep 600"]);
+    let shell = shell.ready(Ready::LogText("up".to_owned()));
+    if std::env::var_os(ROLE).is_some() {
+        let child = shell.start().unwrap();
+        println!("child {} here", child.pid().unwrap());
+        std::thread::sleep(Duration::from_secs(60));
+        return;
+    }
+    let test = ["--exact", "tests::the_children_of_a_killed_process_end_too", "--nocapture"];
+    let holder = Component::new("holder", std::env::current_exe().unwrap()).args(test).env(ROLE, "holder");
+    let mut holder = holder.ready(Ready::LogText(" here".to_owned())).start().unwrap();
+    let log = holder.log();
+    let pid = log.lines().find_map(|line| line.split("child ").nth(1)?.strip_suffix(" here")).unwrap();
+    // An orphan that has ended may stay a zombie where nobody waits for it.
+    let is_running = || {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        stat.rsplit(") ").next().is_some_and(|rest| !rest.is_empty() && !rest.starts_with('Z'))
+    };
+    assert!(is_running());
+    holder.kill();
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while is_running() {
+        assert!(Instant::now() < deadline, "process {pid} outlived its parent");
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 #[test]
