@@ -283,3 +283,7 @@ fn name_set(
 fn printable<'t>(text: &'t str, purpose: &'static str) -> Result<&'t str, Rejection> {
     if text.chars().any(char::is_control) { Err(Rejection::ClaimCharset(purpose)) } else { Ok(text) }
 }
+
+#[cfg(test)]
+#[path = "claims_tests.rs"]
+mod tests;

@@ -71,3 +71,7 @@ fn steps(refused_at: Option<TokenCheck>) -> Vec<(TokenCheck, CheckResult)> {
     };
     TokenCheck::ALL.into_iter().map(|check| (check, result(check))).collect()
 }
+
+#[cfg(test)]
+#[path = "inspect_tests.rs"]
+mod tests;

@@ -366,3 +366,7 @@ fn fingerprint(kid: Option<&str>, alg: Option<&str>, kty: &str, parameters: &[Ve
     }
     KeyRef(bytes)
 }
+
+#[cfg(test)]
+#[path = "jwk_tests.rs"]
+mod tests;

@@ -163,3 +163,7 @@ impl JwksCache {
         self.held = Some(Held { keys, since: now, age_then, max_stale: self.max_stale });
     }
 }
+
+#[cfg(test)]
+#[path = "jwks_cache_tests.rs"]
+mod tests;

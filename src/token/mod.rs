@@ -34,8 +34,8 @@ pub use claims::{ClaimNames, ClaimPath, ClaimPathError};
 pub use inspect::{CheckResult, Inspection, inspect};
 pub use issuer::{DuplicateIssuer, IssuerSettings, Issuers};
 pub use jwk::{KeyRef, KeySet, KeySetError, SkipReason, SkippedKey};
-pub use jwks_cache::{Freshness, JwksCache, UnknownKid};
-pub use rejection::{Flaw, Rejection, TokenCheck};
+pub use jwks_cache::{Freshness, Held, JwksCache, UNKNOWN_KID_COOLDOWN, UnknownKid};
+pub use rejection::{Flaw, Rejection, TokenCheck, TokenPart};
 pub use verify::{KeySource, VerifiedToken, verify};
 
 /// The longest token that is looked at, in bytes.

@@ -146,3 +146,7 @@ impl VerifiedToken {
         self.times.check(self.settings.leeway(), now)
     }
 }
+
+#[cfg(test)]
+#[path = "verify_tests.rs"]
+mod tests;
