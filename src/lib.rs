@@ -14,6 +14,7 @@
 //! wires everything, `cli` (layer 8) is what people call. Arrows go downwards
 //! only; `tests/it/layering.rs` holds them.
 
+pub mod backend;
 pub mod check;
 pub mod config;
 pub mod grpc;

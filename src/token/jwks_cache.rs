@@ -66,6 +66,12 @@ impl Held {
         now.since(self.since).saturating_add(self.age_then)
     }
 
+    /// The set, whether it counts or not; to compare with the next one.
+    #[must_use]
+    pub fn keys(&self) -> &Arc<KeySet> {
+        &self.keys
+    }
+
     /// The set, as long as it counts.
     #[must_use]
     pub fn current(&self, now: Monotonic) -> Option<&Arc<KeySet>> {

@@ -1,0 +1,8 @@
+//! Layer 6: the outside world that the core asks through its ports: clocks,
+//! randomness, the network, stores. Only `app` imports it.
+
+pub mod http_client;
+mod jwks_copy;
+pub mod jwks_fetch;
+pub mod jwks_source;
+pub mod system;
