@@ -150,7 +150,7 @@ pub(crate) struct LoginFile {
 #[serde(deny_unknown_fields)]
 pub(crate) struct ErrorsFile {
     /// A template for JSON bodies; it sees `status`, `title`, `reason`, `message`, `required` and `request_id`.
-    #[schemars(example = r#"{"error": {{ status }}, "message": {{ message }}, "success": false}"#)]
+    #[schemars(example = r#"{"error": {{ status }}, "message": "{{ message }}", "success": false}"#)]
     pub(crate) json_template: Option<String>,
 }
 

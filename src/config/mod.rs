@@ -8,23 +8,49 @@
 //! Nothing here opens a file or reads the environment: [`Sources`] brings the
 //! text, the variables and a way to read secret files.
 
+mod check;
+mod dotenv;
 mod duration;
+mod environment;
+mod fault;
 mod file;
+mod identity_headers;
 mod identity_provider;
+mod interpolate;
 mod listen;
+mod login;
+mod node;
+mod overlay;
+mod schema;
 mod sections;
+mod sessions;
+mod structure;
+mod url;
+mod yaml;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use ipnet::IpNet;
+use serde::Deserialize;
+use serde_json::Value;
 
-pub use identity_provider::{ClaimPath, ClaimPaths, IdentityProvider, Jwks, JwksSource, Login};
-pub use listen::{Listen, ListenAddress};
-pub use sections::{
-    App, Assertion, Compat, Directory, DirectoryKind, IdentityHeaders, Limits, Log, LogFormat, LogLevel, Profile,
-    PublicUrl, RedisTopology, SessionStoreAddress, Sessions,
-};
+use check::Check;
+pub use check::ReadSecret;
+pub use dotenv::with_dotenv;
+use fault::Fault;
+pub use fault::{ConfigError, ConfigErrors, Place};
+use file::ConfigFile;
+pub use identity_provider::{IdentityProvider, Jwks, JwksSource};
+pub use listen::{Listen, ListenAddress, PublicUrl};
+pub use login::Login;
+use node::Node;
+pub use schema::schema;
+pub use sections::{App, Compat, Limits, Log, LogFormat, LogLevel};
+pub use sessions::{Directory, DirectoryKind, RedisTopology, SessionStoreAddress, Sessions};
 
+use crate::check::{AssertionSettings, ErrorTemplate, IdentityHeaders};
+use crate::policy::Policy;
 use crate::policy::document::PolicyDocument;
 
 /// A config in which every value is valid.
@@ -40,12 +66,16 @@ pub struct Config {
     pub trusted_proxies: Vec<IpNet>,
     /// Who signs the tokens.
     pub identity_providers: Vec<IdentityProvider>,
+    /// Tiers and rules, compiled.
+    pub policy: Policy,
     /// Tiers and rules as written.
     pub policy_document: PolicyDocument,
+    /// The operator's own JSON body for refusals.
+    pub error_template: Option<ErrorTemplate>,
     /// What the upstream is told about the caller.
     pub identity_headers: IdentityHeaders,
     /// Present: the upstream gets a signed statement about the caller.
-    pub assertion: Option<Assertion>,
+    pub assertion: Option<AssertionSettings>,
     /// Other programs whose endpoint paths are served too.
     pub compat: Compat,
     /// Upper bounds.
@@ -63,3 +93,169 @@ pub struct Config {
     /// What the operator should know though nothing is wrong; one sentence each.
     pub notices: Vec<String>,
 }
+
+/// What a config is made from.
+pub struct Sources<'a> {
+    /// The config file, its name for messages and its text; without one, the
+    /// variables alone make the config.
+    pub file: Option<(&'a str, &'a str)>,
+    /// The environment, with `.env` already in it ([`with_dotenv`]).
+    pub environment: BTreeMap<String, String>,
+    /// Reads the files that `*_file` keys name.
+    pub read_secret: ReadSecret<'a>,
+}
+
+impl Config {
+    /// Reads and checks everything.
+    ///
+    /// # Errors
+    /// Every fault with its place, in the order of their places.
+    pub fn load(sources: &Sources<'_>) -> Result<Self, ConfigErrors> {
+        let variables = &sources.environment;
+        let mut faults = Vec::new();
+        let (name, mut tree) = match sources.file {
+            Some((name, text)) => {
+                let mut tree = yaml::parse(text, &mut faults)
+                    .map_err(|error| ConfigErrors::single(name, error.place, error.message, error.hint))?;
+                interpolate::interpolate(&mut tree, variables, &mut faults);
+                (name, tree)
+            }
+            None if environment::is_enough(variables) => ("environment", environment::tree(variables, &mut faults)),
+            None if overlay::is_used(variables) => ("environment", Node::empty()),
+            None => return Err(nothing_given()),
+        };
+        environment::directory(&mut tree, variables, &mut faults);
+        let schema = schema::structure();
+        overlay::overlay(&mut tree, variables, &schema, &mut faults);
+        overlay::coerce(&mut tree, schema::View::new(&schema));
+
+        let written = tree.to_json();
+        let structural = structure::check(&written, &schema);
+        let broken: BTreeSet<String> = structural.iter().filter_map(Fault::section).collect();
+        let is_a_map = written.is_object();
+        // What follows from a fault that is told already is not told again.
+        add_new(&mut faults, structural);
+        let mut check = Check::new(&broken, sources.read_secret);
+        let config = is_a_map.then(|| without(written, &broken)).and_then(|sound| Self::read(sound, &mut check));
+        let notices = std::mem::take(&mut check.notices);
+        let semantic = check.faults;
+        add_new(&mut faults, semantic);
+        match config {
+            Some(config) if faults.is_empty() => Ok(Self { notices, ..config }),
+            _ => Err(ConfigErrors::locate(name, &tree, &faults)),
+        }
+    }
+
+    fn read(written: Value, check: &mut Check<'_>) -> Option<Self> {
+        let Ok(file) = ConfigFile::deserialize(written) else {
+            // The structure was checked; serde's own words could repeat a secret.
+            check.fault(Fault::new("", "the config does not have the form that its schema describes"));
+            return None;
+        };
+        let listen = Listen::read(&file.listen, check);
+        let public_url = listen::read_public_url(&file, check);
+        let base_path = listen::read_base_path(&file, check);
+        let trusted_proxies = listen::read_trusted_proxies(&file, check);
+        let limits = Limits::read(&file.limits, check);
+        let identity_providers =
+            identity_provider::read_all(&file.identity_providers, limits.max_token_lifetime, &base_path, check);
+        check_login_has_a_place(&file, check);
+        let error_template = sections::read_error_template(&file.errors, check);
+        let identity_headers = identity_headers::read(&file.identity_headers, check);
+        let assertion = identity_headers::read_assertion(&file, public_url.as_ref(), check);
+        let sessions = file.sessions.as_ref().map(|sessions| Sessions::read(sessions, check));
+        let directory = file.directory.as_ref().and_then(|directory| Directory::read(directory, check));
+        let apps_dir = file.apps_dir.as_deref().map(|path| check.path("/apps_dir", path));
+        let apps = sections::read_apps(&file, check);
+        say_what_waits(&file, check);
+        let policy_document = PolicyDocument { tiers: file.tiers, rules: file.rules };
+        let policy = read_policy(&policy_document, &identity_providers, check);
+        Some(Self {
+            listen,
+            public_url,
+            base_path,
+            trusted_proxies,
+            identity_providers,
+            policy: policy?,
+            policy_document,
+            error_template,
+            identity_headers,
+            assertion,
+            compat: Compat::read(&file.compat),
+            limits,
+            log: Log::read(&file.log),
+            sessions,
+            directory,
+            apps_dir,
+            apps,
+            notices: Vec::new(),
+        })
+    }
+}
+
+fn nothing_given() -> ConfigErrors {
+    let hint = "name a file with `-c FILE`, write `tiergate.yaml`, or set `AUTH0_DOMAIN` and `AUTH0_AUDIENCE`";
+    ConfigErrors::single("environment", Place::Nowhere, "there is no config".to_owned(), Some(hint.to_owned()))
+}
+
+/// Adds to `faults` what does not stand on or under the place of one of them.
+fn add_new(faults: &mut Vec<Fault>, more: Vec<Fault>) {
+    let fresh: Vec<Fault> =
+        more.into_iter().filter(|fault| !faults.iter().any(|told| fault.follows_from(told))).collect();
+    faults.extend(fresh);
+}
+
+/// The config without its broken sections.
+fn without(mut written: Value, broken: &BTreeSet<String>) -> Value {
+    if let Value::Object(sections) = &mut written {
+        sections.retain(|name, _| !broken.contains(name));
+    }
+    written
+}
+
+fn check_login_has_a_place(file: &ConfigFile, check: &mut Check<'_>) {
+    if file.public_url.is_some() || !check.is_sound("public_url") {
+        return;
+    }
+    for (position, _) in file.identity_providers.iter().enumerate().filter(|(_, provider)| provider.login.is_some()) {
+        let pointer = format!("/identity_providers/{position}/login");
+        let fault = Fault::new(pointer, "`login` needs `public_url`, to which browsers come back").at_key();
+        check.fault(fault.hint("add `public_url: https://…`"));
+    }
+}
+
+fn read_policy(document: &PolicyDocument, providers: &[IdentityProvider], check: &mut Check<'_>) -> Option<Policy> {
+    if !["tiers", "rules", "identity_providers"].into_iter().all(|section| check.is_sound(section)) {
+        return None;
+    }
+    if document.rules.is_empty() {
+        check.notice("`rules` is empty: every request is refused");
+    }
+    let ids: Vec<&str> = providers.iter().map(|provider| provider.id().as_str()).collect();
+    match Policy::compile(document, &ids) {
+        Ok(policy) => Some(policy),
+        Err(errors) => {
+            check.faults.extend(errors.iter().map(Fault::from));
+            None
+        }
+    }
+}
+
+/// What this version reads and checks, but does not act on.
+fn say_what_waits(file: &ConfigFile, check: &mut Check<'_>) {
+    if file.identity_providers.iter().any(|provider| provider.login.is_some()) {
+        check.notice("`login` is read, but this version does not sign browsers in yet");
+    }
+    if file.sessions.is_some() {
+        check.notice("`sessions` is read, but this version keeps no sessions yet");
+    }
+    if file.directory.is_some() {
+        check.notice("`directory` is read, but this version asks no user directory yet");
+    }
+    if file.apps_dir.is_some() || !file.apps.is_empty() {
+        check.notice("`apps` and `apps_dir` are read, but this version shows no catalogue yet");
+    }
+}
+
+#[cfg(test)]
+mod tests;

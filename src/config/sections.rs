@@ -1,62 +1,14 @@
 //! The smaller sections, as valid values.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
-use super::identity_provider::ClaimPath;
-use crate::types::Secret;
-
-/// What browsers see of the service: scheme, host and port.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PublicUrl {
-    origin: String,
-    https: bool,
-}
-
-impl PublicUrl {
-    /// The origin, such as `https://app.example.com`, without a trailing `/`.
-    #[must_use]
-    pub fn origin(&self) -> &str {
-        &self.origin
-    }
-
-    /// Whether browsers come by https, so that cookies can be `Secure`.
-    #[must_use]
-    pub fn is_https(&self) -> bool {
-        self.https
-    }
-}
-
-/// What the upstream is told about the caller.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct IdentityHeaders {
-    /// The sets of headers to send, each once.
-    pub profiles: Vec<Profile>,
-    /// Further headers in lower case, each with the claim it carries.
-    pub claims: Vec<(String, ClaimPath)>,
-    /// Further headers in lower case that no client may send upstream.
-    pub strip: Vec<String>,
-}
-
-/// A set of identity headers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Profile {
-    /// `X-Auth-User` and its kin.
-    XAuth,
-    /// `Remote-User` and its kin.
-    RemoteUser,
-    /// `X-Auth-Request-User` and its kin.
-    Oauth2Proxy,
-}
-
-/// The signed statement for the upstream.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Assertion {
-    /// Its `aud` claim.
-    pub audience: String,
-    /// How long it is valid.
-    pub lifetime: Duration,
-}
+use super::check::{Check, is_short_name};
+use super::fault::{Fault, nearest, quoted};
+use super::file::{AppFile, CompatFile, ConfigFile, ErrorsFile, LimitsFile, LogFile, LogFormatFile, LogLevelFile};
+use super::node::push;
+use super::url::HttpUrl;
+use crate::check::{ErrorTemplate, TemplateError};
+use crate::token::IssuerSettings;
 
 /// Other programs whose endpoint paths are served too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -65,6 +17,15 @@ pub struct Compat {
     pub oauth2_proxy: bool,
     /// `/api/authz/forward-auth` and its kin.
     pub authelia: bool,
+}
+
+impl Compat {
+    pub(crate) fn read(written: &[CompatFile]) -> Self {
+        Self {
+            oauth2_proxy: written.contains(&CompatFile::Oauth2Proxy),
+            authelia: written.contains(&CompatFile::Authelia),
+        }
+    }
 }
 
 /// Upper bounds.
@@ -76,6 +37,25 @@ pub struct Limits {
     pub token_cache: u32,
     /// The longest time between `iat` and `exp` that a token may have.
     pub max_token_lifetime: Duration,
+}
+
+impl Limits {
+    pub(crate) fn read(file: &LimitsFile, check: &mut Check<'_>) -> Self {
+        let max_connections = file.max_connections.unwrap_or(10_000);
+        if max_connections == 0 {
+            check.fault(Fault::new("/limits/max_connections", "`0` would refuse every connection").hint("at least 1"));
+        }
+        Self {
+            max_connections,
+            token_cache: file.token_cache.unwrap_or(10_000),
+            max_token_lifetime: check.duration(
+                "/limits/max_token_lifetime",
+                file.max_token_lifetime.as_ref(),
+                IssuerSettings::DEFAULT_MAX_LIFETIME,
+                Duration::from_secs(60)..=Duration::from_secs(30 * 24 * 60 * 60),
+            ),
+        }
+    }
 }
 
 /// The service's own log.
@@ -125,66 +105,39 @@ impl LogLevel {
     }
 }
 
-/// Browser sessions.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sessions {
-    /// Where they are kept.
-    pub store: SessionStoreAddress,
-    /// How long a session lasts without a request.
-    pub idle_timeout: Duration,
-    /// How long a session lasts at most.
-    pub lifetime: Duration,
-    /// The first seals, all open; empty: a key file beside the SQLite file.
-    pub secrets: Vec<Secret>,
+impl Log {
+    pub(crate) fn read(file: &LogFile) -> Self {
+        let format = match file.format {
+            None | Some(LogFormatFile::Json) => LogFormat::Json,
+            Some(LogFormatFile::Text) => LogFormat::Text,
+        };
+        let level = match file.level {
+            Some(LogLevelFile::Error) => LogLevel::Error,
+            Some(LogLevelFile::Warn) => LogLevel::Warn,
+            None | Some(LogLevelFile::Info) => LogLevel::Info,
+            Some(LogLevelFile::Debug) => LogLevel::Debug,
+            Some(LogLevelFile::Trace) => LogLevel::Trace,
+        };
+        Self { format, level }
+    }
 }
 
-/// Where sessions are kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SessionStoreAddress {
-    /// In the process, gone with it.
-    Memory,
-    /// In this SQLite file.
-    Sqlite(PathBuf),
-    /// In Redis.
-    Redis {
-        /// What kind of Redis answers there.
-        topology: RedisTopology,
-        /// The whole URL as written.
-        url: Secret,
-    },
-}
-
-/// What kind of Redis answers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RedisTopology {
-    /// One server.
-    Single,
-    /// One server by TLS.
-    SingleTls,
-    /// Sentinels that know the primary.
-    Sentinel,
-    /// A cluster.
-    Cluster,
-}
-
-/// The user directory.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Directory {
-    /// What kind of database it is.
-    pub kind: DirectoryKind,
-    /// The whole URL as written.
-    pub url: Secret,
-}
-
-/// What kind of database holds the directory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DirectoryKind {
-    /// A SQLite file.
-    Sqlite,
-    /// MySQL or MariaDB.
-    Mysql,
-    /// PostgreSQL.
-    Postgres,
+pub(crate) fn read_error_template(file: &ErrorsFile, check: &mut Check<'_>) -> Option<ErrorTemplate> {
+    const POINTER: &str = "/errors/json_template";
+    let template = ErrorTemplate::parse(file.json_template.as_deref()?).map_err(|error| match error {
+        TemplateError::Render(error) => {
+            let what = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
+            let line = error.line().map(|line| format!(" on its line {line}")).unwrap_or_default();
+            Fault::new(POINTER, format!("the template fails{line}: {what}"))
+                .hint("it sees `status`, `title`, `reason`, `message`, `required` and `request_id`")
+        }
+        TemplateError::NotJson { source, .. } => {
+            Fault::new(POINTER, format!("the template does not give JSON: {source}")).hint(
+                "put texts into quotes and nothing else: `{\"error\": {{ status }}, \"message\": \"{{ message }}\"}`",
+            )
+        }
+    });
+    check.ok(template)
 }
 
 /// One app of the catalogue.
@@ -200,4 +153,51 @@ pub struct App {
     pub title: Option<String>,
     /// One sentence about it.
     pub description: Option<String>,
+}
+
+pub(crate) fn read_apps(file: &ConfigFile, check: &mut Check<'_>) -> Vec<App> {
+    let mut apps: Vec<App> = Vec::new();
+    for (position, app) in file.apps.iter().enumerate() {
+        let pointer = push("/apps", &position.to_string());
+        if let Some(twin) = apps.iter().position(|held| held.name == app.name) {
+            let fault = Fault::new(push(&pointer, "name"), format!("two apps have the name {}", quoted(&app.name)));
+            check.fault(fault.other(push(&push("/apps", &twin.to_string()), "name")).hint("give each its own"));
+        }
+        apps.push(read_app(&pointer, app, file, check));
+    }
+    apps
+}
+
+fn read_app(pointer: &str, app: &AppFile, file: &ConfigFile, check: &mut Check<'_>) -> App {
+    if !is_short_name(&app.name) {
+        let fault = Fault::new(
+            push(pointer, "name"),
+            format!("the name {} is not made of lower-case letters, digits and `-`", quoted(&app.name)),
+        );
+        check.fault(fault.hint("use `title` for what people read"));
+    }
+    let tiers = || file.tiers.0.iter().map(|(name, _)| name.as_str());
+    if check.is_sound("tiers") && !tiers().any(|name| name == app.tier) {
+        let fault = Fault::new(push(pointer, "tier"), format!("there is no tier {}", quoted(&app.tier)));
+        check.fault(match nearest(&app.tier, tiers()) {
+            Some(similar) => fault.hint(format!("did you mean `{similar}`?")),
+            None => fault.hint("declare it under `tiers`"),
+        });
+    }
+    let upstream_at = push(pointer, "upstream");
+    if let Some(url) = check.ok(HttpUrl::read(&upstream_at, &app.upstream))
+        && url.has_query
+    {
+        check.fault(
+            Fault::new(upstream_at, format!("{} has a query", quoted(&app.upstream)))
+                .hint("remove `?` and what follows"),
+        );
+    }
+    App {
+        name: app.name.clone(),
+        tier: app.tier.clone(),
+        upstream: app.upstream.clone(),
+        title: app.title.clone(),
+        description: app.description.clone(),
+    }
 }

@@ -1,0 +1,212 @@
+//! What is wrong with a config, and how it is told.
+
+use std::fmt;
+
+use super::node::{Node, Origin, steps};
+use crate::policy::{PolicyError, PolicyErrorKind};
+
+/// One fault, at a place that is still a JSON pointer into the config.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Fault {
+    pointer: String,
+    variable: Option<String>,
+    at_key: bool,
+    message: String,
+    hint: Option<String>,
+    other: Option<String>,
+}
+
+impl Fault {
+    /// A fault of the value at `pointer`.
+    pub(crate) fn new(pointer: impl Into<String>, message: impl Into<String>) -> Self {
+        let pointer = pointer.into();
+        Self { pointer, variable: None, at_key: false, message: message.into(), hint: None, other: None }
+    }
+
+    /// A fault of an environment variable that is not part of the config.
+    pub(crate) fn of_variable(name: &str, message: impl Into<String>) -> Self {
+        Self { variable: Some(name.to_owned()), ..Self::new("", message) }
+    }
+
+    /// What to write instead.
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// What to write instead, if there is something to say.
+    pub(crate) fn maybe_hint(mut self, hint: Option<String>) -> Self {
+        self.hint = hint;
+        self
+    }
+
+    /// The fault is the key, not the value.
+    pub(crate) fn at_key(mut self) -> Self {
+        self.at_key = true;
+        self
+    }
+
+    /// A second place that has to do with it.
+    pub(crate) fn other(mut self, pointer: impl Into<String>) -> Self {
+        self.other = Some(pointer.into());
+        self
+    }
+
+    /// The config's top-level key in which the fault stands.
+    pub(crate) fn section(&self) -> Option<String> {
+        steps(&self.pointer).next()
+    }
+
+    /// Whether this stands on or under the place of `earlier`.
+    pub(crate) fn follows_from(&self, earlier: &Self) -> bool {
+        let below = self.pointer.strip_prefix(&earlier.pointer);
+        earlier.variable.is_none()
+            && !earlier.pointer.is_empty()
+            && below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    }
+
+    fn place(&self, tree: &Node) -> Place {
+        if let Some(name) = &self.variable {
+            return Place::Variable(name.clone());
+        }
+        let located = tree.locate(&self.pointer);
+        Place::of(if self.at_key { located.key } else { located.value })
+    }
+}
+
+impl From<&PolicyError> for Fault {
+    fn from(error: &PolicyError) -> Self {
+        let fault = Self::new(error.pointer(), error.to_string()).maybe_hint(error.hint());
+        if let PolicyErrorKind::Tie { other } = error.kind() { fault.other(other) } else { fault }
+    }
+}
+
+/// Everything that is wrong with a config; its `Display` is what people read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub struct ConfigErrors {
+    source_name: String,
+    errors: Vec<ConfigError>,
+}
+
+/// One fault and its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigError {
+    /// Where the faulty value was written.
+    pub place: Place,
+    /// What is wrong.
+    pub message: String,
+    /// What to write instead.
+    pub hint: Option<String>,
+    /// A second place that has to do with it.
+    pub other: Option<Place>,
+}
+
+/// Where a value was written.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Place {
+    /// In the config file; both count from 1.
+    File {
+        /// The line.
+        line: u64,
+        /// The column, in characters.
+        column: u64,
+    },
+    /// In this environment variable.
+    Variable(String),
+    /// Nowhere: something is missing.
+    Nowhere,
+}
+
+impl Place {
+    fn of(origin: &Origin) -> Self {
+        match origin {
+            Origin::File { line, column } => Self::File { line: *line, column: *column },
+            Origin::Variable(name) => Self::Variable(name.to_string()),
+            Origin::Implied => Self::Nowhere,
+        }
+    }
+
+    fn write(&self, f: &mut fmt::Formatter<'_>, source_name: &str) -> fmt::Result {
+        match self {
+            Self::File { line, column } => write!(f, "{source_name}:{line}:{column}"),
+            Self::Variable(name) => write!(f, "environment variable {name}"),
+            Self::Nowhere => f.write_str(source_name),
+        }
+    }
+}
+
+impl ConfigErrors {
+    /// Puts every fault to its place in `tree`.
+    pub(crate) fn locate(source_name: &str, tree: &Node, faults: &[Fault]) -> Self {
+        let mut errors: Vec<ConfigError> = faults
+            .iter()
+            .map(|fault| ConfigError {
+                place: fault.place(tree),
+                message: fault.message.clone(),
+                hint: fault.hint.clone(),
+                other: fault.other.as_deref().map(|pointer| Place::of(tree.locate(pointer).value)),
+            })
+            .collect();
+        errors.sort_by(|left, right| left.place.cmp(&right.place));
+        errors.dedup();
+        Self { source_name: source_name.to_owned(), errors }
+    }
+
+    /// One fault whose place is known already.
+    pub(crate) fn single(source_name: &str, place: Place, message: String, hint: Option<String>) -> Self {
+        let error = ConfigError { place, message, hint, other: None };
+        Self { source_name: source_name.to_owned(), errors: vec![error] }
+    }
+
+    /// The faults in the order of their places; at least one.
+    #[must_use]
+    pub fn errors(&self) -> &[ConfigError] {
+        &self.errors
+    }
+
+    /// The name of the config file, or what stands for it.
+    #[must_use]
+    pub fn source_name(&self) -> &str {
+        &self.source_name
+    }
+}
+
+impl fmt::Display for ConfigErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for error in &self.errors {
+            error.place.write(f, &self.source_name)?;
+            writeln!(f, ": {}", error.message)?;
+            if let Some(other) = &error.other {
+                f.write_str("  note: the other one is at ")?;
+                other.write(f, &self.source_name)?;
+                writeln!(f)?;
+            }
+            if let Some(hint) = &error.hint {
+                writeln!(f, "  hint: {hint}")?;
+            }
+        }
+        match self.errors.len() {
+            1 => f.write_str("1 error"),
+            count => write!(f, "{count} errors"),
+        }
+    }
+}
+
+/// The known name most like `name`, when a slip of the pen explains the difference.
+pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let plain = |text: &str| text.to_ascii_lowercase().replace('-', "_");
+    let name = plain(name);
+    known
+        .into_iter()
+        .map(|candidate| (strsim::damerau_levenshtein(&name, &plain(candidate)), candidate))
+        .filter(|(distance, candidate)| *distance <= 1 + candidate.len() / 5 && *distance < candidate.len())
+        .min()
+        .map(|(_, candidate)| candidate)
+}
+
+/// Text from a config as it may stand in a message: cut, and free of control characters.
+pub(crate) fn quoted(text: &str) -> String {
+    const LONGEST: usize = 80;
+    let shown: String = text.chars().take(LONGEST).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+    if text.chars().count() > LONGEST { format!("`{shown}…`") } else { format!("`{shown}`") }
+}

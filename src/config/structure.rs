@@ -1,0 +1,184 @@
+//! Unknown keys, wrong types, missing keys and words outside a closed set: the
+//! config against its schema, every fault at once and in words.
+
+use jsonschema::ValidationError;
+use jsonschema::error::{TypeKind, ValidationErrorKind};
+use serde_json::Value;
+
+use super::fault::{Fault, nearest, quoted};
+use super::node::{in_words, push};
+use super::schema::View;
+
+/// Every structural fault of `config`.
+pub(crate) fn check(config: &Value, schema: &Value) -> Vec<Fault> {
+    let validator = match jsonschema::validator_for(schema) {
+        Ok(validator) => validator,
+        Err(error) => return vec![Fault::new("", format!("the schema of the config is broken: {error}"))],
+    };
+    let mut faults = Vec::new();
+    for error in validator.iter_errors(config) {
+        explain(&error, config, View::new(schema), &mut faults);
+    }
+    faults
+}
+
+fn explain(error: &ValidationError<'_>, config: &Value, root: View<'_>, faults: &mut Vec<Fault>) {
+    let pointer = error.instance_path().as_str().to_owned();
+    let found = config.pointer(&pointer).unwrap_or(&Value::Null);
+    let view = root.follow(&pointer);
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the schema uses few of the many keywords")]
+    match error.kind() {
+        ValidationErrorKind::AdditionalProperties { unexpected } => {
+            faults.extend(unexpected.iter().map(|key| unknown_key(&pointer, key, view)));
+        }
+        ValidationErrorKind::Required { property } => {
+            let key = property.as_str().unwrap_or_default();
+            faults.push(missing_key(&pointer, key, found));
+        }
+        ValidationErrorKind::AnyOf { .. } | ValidationErrorKind::OneOfNotValid { .. } => {
+            match one_kind_of(error.kind(), found) {
+                Some(inner) => inner.iter().for_each(|error| explain(error, config, root, faults)),
+                None => faults.push(wrong_value(&pointer, found, view)),
+            }
+        }
+        ValidationErrorKind::Type { kind: TypeKind::Single(_) | TypeKind::Multiple(_) }
+        | ValidationErrorKind::Enum { .. }
+        | ValidationErrorKind::Constant { .. } => faults.push(wrong_value(&pointer, found, view)),
+        ValidationErrorKind::Minimum { limit } => {
+            faults.push(Fault::new(&pointer, format!("{found} is too small")).hint(format!("at least {limit}")));
+        }
+        ValidationErrorKind::Maximum { limit } => {
+            faults.push(Fault::new(&pointer, format!("{found} is too large")).hint(format!("at most {limit}")));
+        }
+        _ => faults.push(Fault::new(&pointer, format!("`{}` has a form that is not known", in_words(&pointer)))),
+    }
+}
+
+/// The faults of the only alternative that `found` can be meant for: a map is
+/// judged as a map, whatever else could stand there.
+fn one_kind_of<'e>(kind: &'e ValidationErrorKind, found: &Value) -> Option<&'e [ValidationError<'static>]> {
+    let (ValidationErrorKind::AnyOf { context } | ValidationErrorKind::OneOfNotValid { context }) = kind else {
+        return None;
+    };
+    if !(found.is_object() || found.is_array()) {
+        return None;
+    }
+    let is_of_other_type = |errors: &&Vec<ValidationError<'static>>| {
+        errors.iter().any(|error| {
+            error.instance_path().as_str().len()
+                == errors.iter().map(|e| e.instance_path().as_str().len()).min().unwrap_or(0)
+                && matches!(
+                    error.kind(),
+                    ValidationErrorKind::Type { .. }
+                        | ValidationErrorKind::Enum { .. }
+                        | ValidationErrorKind::Constant { .. }
+                )
+        })
+    };
+    let mut meant = context.iter().filter(|errors| !is_of_other_type(errors));
+    meant.next().filter(|_| meant.next().is_none()).map(Vec::as_slice)
+}
+
+fn unknown_key(pointer: &str, key: &str, view: Option<View<'_>>) -> Fault {
+    let around = if pointer.is_empty() { String::new() } else { format!(" in `{}`", in_words(pointer)) };
+    let fault = Fault::new(push(pointer, key), format!("unknown key {}{around}", quoted(key))).at_key();
+    let known: Vec<&str> = view.into_iter().flat_map(View::keys).collect();
+    match nearest(key, known.iter().copied()) {
+        Some(similar) => fault.hint(format!("did you mean `{similar}`?")),
+        None if known.is_empty() => fault,
+        None => fault.hint(format!("the keys here are {}", listed(&known))),
+    }
+}
+
+fn missing_key(pointer: &str, key: &str, found: &Value) -> Fault {
+    let fault = Fault::new(pointer, format!("`{}` is missing", in_words(&push(pointer, key))));
+    let present = found.as_object().into_iter().flat_map(|map| map.keys()).map(String::as_str);
+    match nearest(key, present) {
+        Some(similar) => fault.hint(format!("is `{similar}` meant to be `{key}`?")),
+        None => fault.hint(format!("add `{key}: …`")),
+    }
+}
+
+fn wrong_value(pointer: &str, found: &Value, view: Option<View<'_>>) -> Fault {
+    let name = in_words(pointer);
+    let Some(view) = view else { return Fault::new(pointer, format!("`{name}` is of the wrong type")) };
+    let words = view.words();
+    if let (Value::String(text), false) = (found, words.is_empty()) {
+        let fault = Fault::new(pointer, format!("`{name}` cannot be {}", quoted(text)));
+        return match nearest(text, words.iter().copied()) {
+            Some(similar) => fault.hint(format!("did you mean `{similar}`?")),
+            None => fault.hint(format!("write {}", one_of(&words, view))),
+        };
+    }
+    if name.is_empty() {
+        return Fault::new(pointer, format!("the config is {} and not a map", kind_of(found)))
+            .hint("it starts with keys such as `listen:`");
+    }
+    if found.is_null() {
+        return Fault::new(pointer, format!("`{name}` has no value")).hint("write one, or remove the key");
+    }
+    let fault =
+        Fault::new(pointer, format!("`{name}` is {}, and {} is expected", kind_of(found), expected(view, &words)));
+    fault.maybe_hint(correction(found, view))
+}
+
+fn correction(found: &Value, view: View<'_>) -> Option<String> {
+    match found {
+        Value::String(text) if view.takes("array") && !text.contains(['[', '{', '$']) => {
+            Some("put it into brackets: `[…]`".to_owned())
+        }
+        Value::String(_) if view.takes("integer") => Some("write a whole number without quotes".to_owned()),
+        Value::Number(_) | Value::Bool(_) if view.takes("string") => Some(format!("put it into quotes: `\"{found}\"`")),
+        Value::Object(_) if view.takes("array") => Some("start each entry with `- `".to_owned()),
+        Value::Array(_) if view.takes("object") => {
+            Some("remove the `- ` or the brackets: this is a single map".to_owned())
+        }
+        _ => None,
+    }
+}
+
+fn kind_of(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "empty",
+        Value::Bool(_) => "a truth value",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a text",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "a map",
+    }
+}
+
+fn expected(view: View<'_>, words: &[&str]) -> String {
+    let mut kinds = Vec::new();
+    if !words.is_empty() {
+        kinds.push(listed(words));
+    } else if view.takes("string") {
+        kinds.push("a text".to_owned());
+    }
+    for (kind, name) in
+        [("integer", "a whole number"), ("boolean", "`true` or `false`"), ("array", "a list"), ("object", "a map")]
+    {
+        if view.takes(kind) {
+            kinds.push(name.to_owned());
+        }
+    }
+    if kinds.is_empty() { "something else".to_owned() } else { kinds.join(" or ") }
+}
+
+fn one_of(words: &[&str], view: View<'_>) -> String {
+    let words = listed(words);
+    if view.takes("object") {
+        let keys: Vec<&str> = view.keys().collect();
+        return format!("{words}, or a map with some of {}", listed(&keys));
+    }
+    words
+}
+
+fn listed(words: &[&str]) -> String {
+    let quoted: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
+    match quoted.split_last() {
+        None => String::new(),
+        Some((only, [])) => only.clone(),
+        Some((last, rest)) => format!("{} or {last}", rest.join(", ")),
+    }
+}

@@ -1,0 +1,335 @@
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::*;
+
+fn vectors() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors/config")
+}
+
+fn vector(name: &str) -> String {
+    std::fs::read_to_string(vectors().join(name)).unwrap()
+}
+
+fn environment(variables: &[(&str, &str)]) -> BTreeMap<String, String> {
+    variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+fn read_secret(path: &str) -> std::io::Result<String> {
+    match path {
+        "secrets/client" => Ok("from-a-file\n".to_owned()),
+        "secrets/keys" => {
+            Ok("first-key-of-more-than-32-characters\nsecond-key-of-more-than-32-characters\n".to_owned())
+        }
+        "secrets/store" => Ok("rediss://:hunter2@redis.example.com:6380/1\r\n".to_owned()),
+        "secrets/directory" => Ok("postgres://joe:hunter2@db.example.com/users".to_owned()),
+        _ => Err(std::io::Error::new(std::io::ErrorKind::NotFound, "no such file")),
+    }
+}
+
+fn load(text: &str, variables: &[(&str, &str)]) -> Result<Config, ConfigErrors> {
+    Config::load(&Sources {
+        file: Some(("tiergate.yaml", text)),
+        environment: environment(variables),
+        read_secret: &read_secret,
+    })
+}
+
+fn load_environment(variables: &[(&str, &str)]) -> Result<Config, ConfigErrors> {
+    Config::load(&Sources { file: None, environment: environment(variables), read_secret: &read_secret })
+}
+
+/// A config as text; secrets spelled out, since equality is about them too.
+fn told(config: &Config) -> String {
+    let mut text = format!("{:#?}\n", Config { notices: Vec::new(), ..config.clone() });
+    for login in config.identity_providers.iter().filter_map(|provider| provider.login.as_ref()) {
+        writeln!(text, "client secret {:?}", login.client_secret.as_ref().map(|secret| secret.expose())).unwrap();
+    }
+    for secret in config.sessions.iter().flat_map(|sessions| &sessions.secrets) {
+        writeln!(text, "session secret {}", secret.expose()).unwrap();
+    }
+    writeln!(text, "directory {:?}", config.directory.as_ref().map(|directory| directory.url.expose())).unwrap();
+    text
+}
+
+/// One faulty config of the case files.
+struct Case {
+    name: String,
+    environment: Vec<(String, String)>,
+    text: String,
+}
+
+fn cases(file: &Path) -> Vec<Case> {
+    let mut cases: Vec<Case> = Vec::new();
+    for line in std::fs::read_to_string(file).unwrap().lines() {
+        if let Some(name) = line.strip_prefix("# case: ") {
+            cases.push(Case { name: name.to_owned(), environment: Vec::new(), text: String::new() });
+            continue;
+        }
+        let case = cases.last_mut().expect("a case file starts with a case");
+        match line.strip_prefix("# env: ").and_then(|setting| setting.split_once('=')) {
+            Some((name, value)) => case.environment.push((name.to_owned(), value.to_owned())),
+            None => writeln!(case.text, "{line}").unwrap(),
+        }
+    }
+    cases
+}
+
+/// Every case file as one story: the config, then what is said about it.
+#[test]
+fn every_fault_is_told_in_words_with_its_place() {
+    let mut files: Vec<PathBuf> =
+        std::fs::read_dir(vectors().join("faults")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    let mut count = 0;
+    for file in files {
+        let mut story = String::new();
+        for case in cases(&file) {
+            let variables: Vec<(&str, &str)> =
+                case.environment.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+            let errors = load(&case.text, &variables).map(|_| ()).expect_err(&case.name);
+            let told = errors.to_string();
+            assert!(!told.contains("hunter2"), "{}: a secret is repeated:\n{told}", case.name);
+            assert!(errors.errors().iter().all(|error| !error.message.ends_with('.')), "{told}");
+            count += errors.errors().len();
+            writeln!(story, "== {}\n{told}\n", case.name).unwrap();
+        }
+        let name = format!("faults_{}", file.file_stem().unwrap().to_str().unwrap());
+        insta::with_settings!({ omit_expression => true }, { insta::assert_snapshot!(name, story) });
+    }
+    assert!(count >= 100, "only {count} faults");
+}
+
+#[test]
+fn the_example_of_the_contract_loads() {
+    let config = load(
+        &vector("contract.yaml"),
+        &[("OIDC_CLIENT_SECRET", "hunter2"), ("SECRET_KEY", "0123456789012345678901234567890123456789")],
+    )
+    .unwrap();
+    let provider = &config.identity_providers[0];
+    assert_eq!(provider.issuer(), "https://tenant.eu.auth0.com/");
+    assert_eq!(provider.tokens.audiences, ["http://seistech.nz/api"]);
+    assert_eq!(provider.tokens.token_types, ["at+jwt", "jwt"]);
+    let login = provider.login.as_ref().unwrap();
+    assert_eq!(login.client_secret.as_ref().unwrap().expose(), "hunter2");
+    assert_eq!(login.callback_path, "/_auth/callback/main");
+    assert_eq!(config.policy.rules().len(), 7);
+    assert_eq!(config.trusted_proxies.len(), 2);
+    assert_eq!(load("trusted_proxies: [::1/128]", &[]).unwrap().trusted_proxies.len(), 1);
+    assert_eq!(config.public_url.as_ref().unwrap().origin(), "http://localhost:8080");
+    assert!(!format!("{config:?}").contains("hunter2"));
+    insta::assert_snapshot!("notices_of_the_contract", config.notices.join("\n"));
+}
+
+#[test]
+fn every_key_loads() {
+    let config = load(&vector("every_key.yaml"), &[]).unwrap();
+    assert_eq!(config.listen.grpc.to_string(), "unix:/run/tiergate/grpc.sock");
+    assert_eq!(config.base_path, "/internal/auth");
+    let [keycloak, local] = config.identity_providers.as_slice() else { panic!("two providers") };
+    assert_eq!(keycloak.tokens.algorithms.len(), 9);
+    assert_eq!(keycloak.tokens.token_types, ["at+jwt"]);
+    assert_eq!(keycloak.tokens.max_lifetime.as_secs(), 3600);
+    assert_eq!(keycloak.jwks.source, JwksSource::File(PathBuf::from("keys.json")));
+    assert_eq!(keycloak.login.as_ref().unwrap().client_secret.as_ref().unwrap().expose(), "from-a-file");
+    assert_eq!(local.login.as_ref().unwrap().client_secret, None);
+    assert_eq!(local.login.as_ref().unwrap().callback_path, "/internal/auth/callback/local");
+    assert_eq!(config.assertion.as_ref().unwrap().issuer, "https://app.example.com");
+    assert!(config.error_template.is_some());
+    assert!(config.compat.authelia && config.compat.oauth2_proxy);
+    assert!(config.identity_headers.reserved().any(|name| name == "x-envoy-peer-metadata"));
+    let sessions = config.sessions.as_ref().unwrap();
+    assert_eq!(sessions.secrets.len(), 2);
+    assert!(matches!(&sessions.store, SessionStoreAddress::Redis { topology: RedisTopology::SingleTls, url }
+        if url.expose() == "rediss://:hunter2@redis.example.com:6380/1"));
+    assert_eq!(config.directory.as_ref().unwrap().kind, DirectoryKind::Postgres);
+    assert_eq!(config.apps.len(), 1);
+    assert!(!format!("{config:?}").contains("hunter2"));
+}
+
+#[test]
+fn an_empty_file_is_all_defaults() {
+    for text in ["", "# nothing\n", "---\n", "{}"] {
+        let config = load(text, &[]).unwrap();
+        assert_eq!(config.listen.grpc.to_string(), "127.0.0.1:9191");
+        assert_eq!(config.base_path, "/_auth");
+        assert!(config.trusted_proxies.is_empty());
+        assert_eq!(config.limits.token_cache, 10_000);
+        insta::assert_snapshot!("notices_of_nothing", config.notices.join("\n"));
+    }
+}
+
+/// The schema that editors use and the struct that serde fills are one thing
+/// written twice; the examples must pass both.
+#[test]
+fn the_examples_fit_the_exported_schema() {
+    let schema = schema();
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    for name in ["contract.yaml", "every_key.yaml"] {
+        let mut faults = Vec::new();
+        let written = yaml::parse(&vector(name), &mut faults).unwrap().to_json();
+        let errors: Vec<String> = validator.iter_errors(&written).map(|error| error.to_string()).collect();
+        assert!(errors.is_empty(), "{name}: {errors:?}");
+        ConfigFile::deserialize(written).unwrap();
+    }
+}
+
+#[test]
+fn every_key_of_the_schema_is_described() {
+    fn undescribed(schema: &Value, path: &str, found: &mut Vec<String>) {
+        for (name, property) in schema.get("properties").and_then(Value::as_object).into_iter().flatten() {
+            if property.get("description").is_none() {
+                found.push(format!("{path}/{name}"));
+            }
+        }
+    }
+    let schema = schema();
+    let mut found = Vec::new();
+    undescribed(&schema, "", &mut found);
+    for (name, definition) in schema["$defs"].as_object().unwrap() {
+        undescribed(definition, name, &mut found);
+    }
+    assert_eq!(found, Vec::<String>::new());
+    assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
+    assert_eq!(schema["$id"], "urn:tiergate:config");
+    assert_eq!(schema["title"], "Tiergate config");
+    assert!(!schema.to_string().contains("\"null\""));
+}
+
+const AUTH0: [(&str, &str); 6] = [
+    ("AUTH0_DOMAIN", "tenant.eu.auth0.com"),
+    ("AUTH0_CLIENT_ID", "client"),
+    ("AUTH0_CLIENT_SECRET", "hunter2"),
+    ("AUTH0_CALLBACK_URL", "http://localhost:8080/callback"),
+    ("AUTH0_AUDIENCE", "http://seistech.nz/api"),
+    ("SECRET_KEY", "0123456789012345678901234567890123456789"),
+];
+
+#[test]
+fn the_environment_alone_is_the_same_as_a_file() {
+    let from_file = load(&vector("environment.yaml"), &AUTH0).unwrap();
+    let from_environment = load_environment(&AUTH0).unwrap();
+    assert_eq!(told(&from_environment), told(&from_file));
+    assert_eq!(from_environment.policy.fingerprint(), from_file.policy.fingerprint());
+    assert_eq!(from_environment.notices, from_file.notices);
+    assert_eq!(from_environment.identity_providers[0].issuer(), "https://tenant.eu.auth0.com/");
+}
+
+#[test]
+fn every_key_of_a_file_can_be_a_variable() {
+    let written = r#"
+listen: { grpc: 127.0.0.1:1, admin: "unix:/run/a.sock" }
+trusted_proxies: [127.0.0.1/32, "::1/128"]
+limits: { token_cache: 7 }
+log: { level: warn, format: text }
+identity_providers:
+  - { id: main, issuer: "https://idp.example.com/", audience: [api], jwks: { uri: "https://idp.example.com/keys" } }
+tiers: { ea: { grant: { scopes: ["access:ea"] } }, free: { grant: anyone } }
+rules: [{ path: /x, tier: ea }]
+"#;
+    let from_variables = load_environment(&[
+        ("TIERGATE_LISTEN__GRPC", "127.0.0.1:1"),
+        ("TIERGATE_LISTEN__ADMIN", "unix:/run/a.sock"),
+        ("TIERGATE_TRUSTED_PROXIES", "[127.0.0.1/32, \"::1/128\"]"),
+        ("TIERGATE_LIMITS__TOKEN_CACHE", "7"),
+        ("TIERGATE_LOG", "debug"),
+        ("TIERGATE_LOG__LEVEL", "warn"),
+        ("TIERGATE_LOG__FORMAT", "text"),
+        ("TIERGATE_IDENTITY_PROVIDERS__0__ID", "main"),
+        ("TIERGATE_IDENTITY_PROVIDERS__0__ISSUER", "https://idp.example.com/"),
+        ("TIERGATE_IDENTITY_PROVIDERS__0__AUDIENCE__0", "api"),
+        ("TIERGATE_IDENTITY_PROVIDERS__0__JWKS", "{\"uri\": \"https://idp.example.com/keys\"}"),
+        ("TIERGATE_TIERS__EA__GRANT", "{scopes: ['access:ea']}"),
+        ("TIERGATE_TIERS__FREE__GRANT", "anyone"),
+        ("TIERGATE_RULES", "[{path: /x, tier: ea}]"),
+    ])
+    .unwrap();
+    assert_eq!(told(&from_variables), told(&load(written, &[]).unwrap()));
+}
+
+#[test]
+fn variables_overrule_the_environment_only_form_too() {
+    let mut variables = AUTH0.to_vec();
+    variables.push(("TIERGATE_IDENTITY_PROVIDERS__0__JWKS__REFRESH", "1m"));
+    variables.push(("TIERGATE_TRUSTED_PROXIES__0", "127.0.0.1"));
+    let config = load_environment(&variables).unwrap();
+    assert_eq!(config.identity_providers[0].jwks.refresh.as_secs(), 60);
+    assert_eq!(config.trusted_proxies.len(), 1);
+}
+
+#[test]
+fn the_mysql_variables_are_a_directory() {
+    let mysql = [
+        ("MYSQL_USERNAME", "joe"),
+        ("MYSQL_PASSWORD", "p@ss/word"),
+        ("MYSQL_IP", "10.0.0.1:3306"),
+        ("MYSQL_DB", "users"),
+    ];
+    let url = |config: &Config| config.directory.as_ref().map(|directory| directory.url.expose().to_owned());
+    let expected = Some("mysql://joe:p%40ss%2Fword@10.0.0.1:3306/users".to_owned());
+    assert_eq!(url(&load_environment(&[AUTH0.as_slice(), &mysql].concat()).unwrap()), expected);
+    assert_eq!(url(&load("base_path: /x", &mysql).unwrap()), expected);
+    let written = load("directory: { url: 'sqlite:a.db' }", &mysql).unwrap();
+    assert_eq!(url(&written).as_deref(), Some("sqlite:a.db"));
+    // Some of the four beside a file belong to another program.
+    assert_eq!(url(&load("base_path: /x", &mysql[..3]).unwrap()), None);
+    let errors = load_environment(&[AUTH0.as_slice(), &mysql[..3]].concat()).map(|_| ()).unwrap_err();
+    assert_eq!(errors.errors()[0].place, Place::Variable("MYSQL_DB".to_owned()));
+}
+
+#[test]
+fn an_incomplete_environment_names_what_is_missing() {
+    let mut story = String::new();
+    let cases: [&[(&str, &str)]; 5] = [
+        &[],
+        &[("AUTH0_DOMAIN", "tenant.eu.auth0.com")],
+        &[("AUTH0_DOMAIN", "https://tenant.eu.auth0.com/"), ("AUTH0_AUDIENCE", "api")],
+        &[("AUTH0_DOMAIN", "a.auth0.com"), ("AUTH0_AUDIENCE", "api"), ("AUTH0_CLIENT_ID", "a")],
+        &[
+            ("AUTH0_DOMAIN", "a.auth0.com"),
+            ("AUTH0_AUDIENCE", "api"),
+            ("AUTH0_CLIENT_ID", "a"),
+            ("AUTH0_CLIENT_SECRET", "b"),
+            ("AUTH0_CALLBACK_URL", "/callback"),
+        ],
+    ];
+    for variables in cases {
+        let errors = load_environment(variables).map(|_| ()).unwrap_err();
+        writeln!(story, "{errors}\n").unwrap();
+    }
+    insta::assert_snapshot!("faults_of_the_environment", story);
+}
+
+#[test]
+fn an_api_needs_no_login() {
+    let config = load_environment(&[("AUTH0_DOMAIN", "a.auth0.com"), ("AUTH0_AUDIENCE", "api")]).unwrap();
+    assert!(config.identity_providers[0].login.is_none());
+    assert!(config.public_url.is_none());
+    assert!(config.sessions.is_none());
+}
+
+#[test]
+fn a_config_that_is_too_long_is_refused_unread() {
+    let text = "#".repeat(1024 * 1024 + 1);
+    let error = load(&text, &[]).map(|_| ()).unwrap_err().to_string();
+    assert_eq!(error, "tiergate.yaml: the config is 1048577 bytes long\n  hint: at most 1 MiB is read\n1 error");
+}
+
+#[test]
+fn a_variable_can_stand_for_a_number() {
+    let config = load("limits: { token_cache: \"${CACHE}\" }", &[("CACHE", "12")]).unwrap();
+    assert_eq!(config.limits.token_cache, 12);
+    let config = load("limits:\n  token_cache: ${CACHE:-13}", &[]).unwrap();
+    assert_eq!(config.limits.token_cache, 13);
+}
+
+#[test]
+fn words_of_yaml_1_1_are_texts() {
+    let text =
+        "tiers: { on: { grant: authenticated }, no: { grant: anyone, label: yes } }\nrules: [{ path: /x, tier: on }]";
+    assert_eq!(load(text, &[]).unwrap().policy_document.tiers.0[1].1.label.as_deref(), Some("yes"));
+}
