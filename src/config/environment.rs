@@ -44,7 +44,8 @@ pub(crate) fn tree(variables: &Variables, faults: &mut Vec<Fault>) -> Node {
     let mut provider = vec![entry("id", text("auth0", &Origin::Implied))];
     if let Some(domain) = &domain {
         if domain.value.contains(['/', ':', '@']) {
-            let fault = Fault::of_variable(DOMAIN, format!("{} is not a host name", quoted(domain.value)));
+            let fault =
+                Fault::new("/identity_providers/0/issuer", format!("{} is not a host name", quoted(domain.value)));
             faults.push(fault.hint("write it without `https://` and `/`, such as `tenant.eu.auth0.com`"));
         }
         provider.push(entry("issuer", text(&format!("https://{}/", domain.value), &domain.origin)));
@@ -86,7 +87,8 @@ fn login(known: &Known<'_>, audience: Option<&Value<'_>>, config: &mut Node, fau
             login.push(entry("callback_path", text(&url.path, &callback.origin)));
         }
         _ => {
-            let fault = Fault::of_variable(CALLBACK_URL, format!("{} is not a callback URL", quoted(callback.value)));
+            set(config, "public_url", callback.node());
+            let fault = Fault::new("/public_url", format!("{} is not a callback URL", quoted(callback.value)));
             faults.push(fault.hint("such as `https://app.example.com/callback`"));
         }
     }

@@ -7,7 +7,10 @@ use crate::policy::{PolicyError, PolicyErrorKind};
 
 /// One fault, at a place that is still a JSON pointer into the config.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Fault {
+pub(crate) struct Fault(Box<Parts>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Parts {
     pointer: String,
     variable: Option<String>,
     at_key: bool,
@@ -20,57 +23,67 @@ impl Fault {
     /// A fault of the value at `pointer`.
     pub(crate) fn new(pointer: impl Into<String>, message: impl Into<String>) -> Self {
         let pointer = pointer.into();
-        Self { pointer, variable: None, at_key: false, message: message.into(), hint: None, other: None }
+        let message = message.into();
+        Self(Box::new(Parts { pointer, variable: None, at_key: false, message, hint: None, other: None }))
     }
 
     /// A fault of an environment variable that is not part of the config.
     pub(crate) fn of_variable(name: &str, message: impl Into<String>) -> Self {
-        Self { variable: Some(name.to_owned()), ..Self::new("", message) }
+        let mut fault = Self::new("", message);
+        fault.0.variable = Some(name.to_owned());
+        fault
     }
 
     /// What to write instead.
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
+        self.0.hint = Some(hint.into());
         self
     }
 
     /// What to write instead, if there is something to say.
     pub(crate) fn maybe_hint(mut self, hint: Option<String>) -> Self {
-        self.hint = hint;
+        self.0.hint = hint;
         self
     }
 
     /// The fault is the key, not the value.
     pub(crate) fn at_key(mut self) -> Self {
-        self.at_key = true;
+        self.0.at_key = true;
         self
     }
 
     /// A second place that has to do with it.
     pub(crate) fn other(mut self, pointer: impl Into<String>) -> Self {
-        self.other = Some(pointer.into());
+        self.0.other = Some(pointer.into());
         self
+    }
+
+    /// Where the fault stands.
+    pub(crate) fn pointer(&self) -> &str {
+        &self.0.pointer
     }
 
     /// The config's top-level key in which the fault stands.
     pub(crate) fn section(&self) -> Option<String> {
-        steps(&self.pointer).next()
+        steps(&self.0.pointer).next()
     }
 
-    /// Whether this stands on or under the place of `earlier`.
-    pub(crate) fn follows_from(&self, earlier: &Self) -> bool {
-        let below = self.pointer.strip_prefix(&earlier.pointer);
-        earlier.variable.is_none()
-            && !earlier.pointer.is_empty()
-            && below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    /// Whether this and `earlier` are about one value, or one of them about
+    /// what holds the other.
+    pub(crate) fn touches(&self, earlier: &Self) -> bool {
+        let holds = |outer: &Self, inner: &Self| {
+            let below = inner.0.pointer.strip_prefix(&outer.0.pointer);
+            !outer.0.pointer.is_empty() && below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        holds(earlier, self) || holds(self, earlier)
     }
 
     fn place(&self, tree: &Node) -> Place {
-        if let Some(name) = &self.variable {
+        if let Some(name) = &self.0.variable {
             return Place::Variable(name.clone());
         }
-        let located = tree.locate(&self.pointer);
-        Place::of(if self.at_key { located.key } else { located.value })
+        let located = tree.locate(&self.0.pointer);
+        Place::of(if self.0.at_key { located.key } else { located.value })
     }
 }
 
@@ -142,9 +155,9 @@ impl ConfigErrors {
             .iter()
             .map(|fault| ConfigError {
                 place: fault.place(tree),
-                message: fault.message.clone(),
-                hint: fault.hint.clone(),
-                other: fault.other.as_deref().map(|pointer| Place::of(tree.locate(pointer).value)),
+                message: fault.0.message.clone(),
+                hint: fault.0.hint.clone(),
+                other: fault.0.other.as_deref().map(|pointer| Place::of(tree.locate(pointer).value)),
             })
             .collect();
         errors.sort_by(|left, right| left.place.cmp(&right.place));

@@ -207,8 +207,10 @@ pub(crate) enum CompatFile {
 #[serde(deny_unknown_fields)]
 pub(crate) struct LimitsFile {
     /// Connections held open at once, for each listener; 10000 when absent.
+    #[schemars(range(min = 1, max = 1_000_000))]
     pub(crate) max_connections: Option<u32>,
     /// Verified tokens remembered; 10000 when absent, 0 for none.
+    #[schemars(range(max = 10_000_000))]
     pub(crate) token_cache: Option<u32>,
     /// The longest time between `iat` and `exp` that a token may have; `24h` when absent.
     pub(crate) max_token_lifetime: Option<DurationText>,

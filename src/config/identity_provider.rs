@@ -185,7 +185,10 @@ fn refused_algorithm(pointer: &str, name: &str) -> Fault {
     }
     let known = Algorithm::ALL.map(Algorithm::as_str);
     let fault = Fault::new(pointer, format!("{} is not a signature algorithm known here", quoted(name)));
-    match known.into_iter().find(|held| held.eq_ignore_ascii_case(name)).or_else(|| nearest(name, known)) {
+    // `ES512` exists and is not `PS512` misspelled.
+    let family = |other: &&str| other.get(..2) == upper.get(..2);
+    let same = known.into_iter().find(|held| held.eq_ignore_ascii_case(name));
+    match same.or_else(|| nearest(name, known.into_iter().filter(family))) {
         Some(similar) => fault.hint(format!("did you mean `{similar}`?")),
         None => fault.hint(format!("one of {}", known.map(|name| format!("`{name}`")).join(", "))),
     }

@@ -65,6 +65,8 @@ impl Slip {
             Self::Unclosed => {
                 Fault::new(pointer, "a `${` without its `}`").hint("write `$$` for a `$` that is meant as text")
             }
+            Self::BadName(name) if name.is_empty() => Fault::new(pointer, "a `${}` without the name of a variable")
+                .hint("write `${NAME}`, and `$$` for a `$` that is meant as text"),
             Self::BadName(name) => Fault::new(pointer, format!("{} is not the name of a variable", quoted(&name)))
                 .hint("write `${NAME}` or `${NAME:-default}`, and `$$` for a `$` that is meant as text"),
         }

@@ -161,6 +161,9 @@ pub(crate) fn read_path(pointer: &str, text: &str) -> Result<String, Fault> {
     if text.contains('?') {
         return Err(refuse("has a query".to_owned()).hint("remove `?` and what follows"));
     }
+    if !text.starts_with('/') {
+        return Err(refuse("does not start with `/`".to_owned()).hint(format!("write `/{text}`")));
+    }
     let path = CanonicalPath::parse(text.as_bytes()).map_err(|why| {
         refuse(format!("is not a canonical path: {why}")).hint(format!("such as `{DEFAULT_BASE_PATH}`"))
     })?;

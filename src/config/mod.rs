@@ -40,7 +40,7 @@ pub use check::ReadSecret;
 pub use dotenv::with_dotenv;
 use fault::Fault;
 pub use fault::{ConfigError, ConfigErrors, Place};
-use file::ConfigFile;
+use file::{ConfigFile, SessionsFile};
 pub use identity_provider::{IdentityProvider, Jwks, JwksSource};
 pub use listen::{Listen, ListenAddress, PublicUrl};
 pub use login::Login;
@@ -82,7 +82,7 @@ pub struct Config {
     pub limits: Limits,
     /// The service's own log.
     pub log: Log,
-    /// Browser sessions.
+    /// Browser sessions; always there when a provider has a `login`.
     pub sessions: Option<Sessions>,
     /// The user directory.
     pub directory: Option<Directory>,
@@ -133,10 +133,10 @@ impl Config {
         let structural = structure::check(&written, &schema);
         let broken: BTreeSet<String> = structural.iter().filter_map(Fault::section).collect();
         let is_a_map = written.is_object();
-        // What follows from a fault that is told already is not told again.
+        let sound = if structural.is_empty() { written } else { structure::sound_part(written, &structural, &schema) };
         add_new(&mut faults, structural);
         let mut check = Check::new(&broken, sources.read_secret);
-        let config = is_a_map.then(|| without(written, &broken)).and_then(|sound| Self::read(sound, &mut check));
+        let config = is_a_map.then_some(sound).and_then(|sound| Self::read(sound, &mut check));
         let notices = std::mem::take(&mut check.notices);
         let semantic = check.faults;
         add_new(&mut faults, semantic);
@@ -163,7 +163,10 @@ impl Config {
         let error_template = sections::read_error_template(&file.errors, check);
         let identity_headers = identity_headers::read(&file.identity_headers, check);
         let assertion = identity_headers::read_assertion(&file, public_url.as_ref(), check);
-        let sessions = file.sessions.as_ref().map(|sessions| Sessions::read(sessions, check));
+        // Whoever signs in needs a session, also one that nobody configured.
+        let signs_in = file.identity_providers.iter().any(|provider| provider.login.is_some());
+        let sessions = file.sessions.clone().or_else(|| signs_in.then(SessionsFile::default));
+        let sessions = sessions.map(|sessions| Sessions::read(&sessions, check));
         let directory = file.directory.as_ref().and_then(|directory| Directory::read(directory, check));
         let apps_dir = file.apps_dir.as_deref().map(|path| check.path("/apps_dir", path));
         let apps = sections::read_apps(&file, check);
@@ -198,19 +201,10 @@ fn nothing_given() -> ConfigErrors {
     ConfigErrors::single("environment", Place::Nowhere, "there is no config".to_owned(), Some(hint.to_owned()))
 }
 
-/// Adds to `faults` what does not stand on or under the place of one of them.
+/// Adds to `faults` what does not merely follow from one of them.
 fn add_new(faults: &mut Vec<Fault>, more: Vec<Fault>) {
-    let fresh: Vec<Fault> =
-        more.into_iter().filter(|fault| !faults.iter().any(|told| fault.follows_from(told))).collect();
+    let fresh: Vec<Fault> = more.into_iter().filter(|fault| !faults.iter().any(|told| fault.touches(told))).collect();
     faults.extend(fresh);
-}
-
-/// The config without its broken sections.
-fn without(mut written: Value, broken: &BTreeSet<String>) -> Value {
-    if let Value::Object(sections) = &mut written {
-        sections.retain(|name, _| !broken.contains(name));
-    }
-    written
 }
 
 fn check_login_has_a_place(file: &ConfigFile, check: &mut Check<'_>) {

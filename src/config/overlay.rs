@@ -28,7 +28,7 @@ pub(crate) fn overlay(tree: &mut Node, variables: &Variables, schema: &Value, fa
     for (path, name, value) in found {
         let setting = Setting { name, value, origin: Origin::Variable(Arc::from(name)), schema };
         if let Err(fault) = setting.put(tree, View::new(schema), &path) {
-            faults.push(*fault);
+            faults.push(fault);
         }
     }
 }
@@ -104,7 +104,7 @@ struct Setting<'a> {
 }
 
 impl Setting<'_> {
-    fn put(&self, node: &mut Node, view: View<'_>, path: &[Segment<'_>]) -> Result<(), Box<Fault>> {
+    fn put(&self, node: &mut Node, view: View<'_>, path: &[Segment<'_>]) -> Result<(), Fault> {
         match path.split_first() {
             None => {
                 *node = self.parsed(view)?;
@@ -126,8 +126,8 @@ impl Setting<'_> {
         &self,
         node: &mut Node,
         key: String,
-        put: impl FnOnce(&mut Node) -> Result<(), Box<Fault>>,
-    ) -> Result<(), Box<Fault>> {
+        put: impl FnOnce(&mut Node) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
         if !matches!(node.value, Content::Map(_)) {
             *node = Node::new(Content::Map(Vec::new()), self.origin.clone());
         }
@@ -145,8 +145,8 @@ impl Setting<'_> {
         &self,
         node: &mut Node,
         position: usize,
-        put: impl FnOnce(&mut Node) -> Result<(), Box<Fault>>,
-    ) -> Result<(), Box<Fault>> {
+        put: impl FnOnce(&mut Node) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
         if !matches!(node.value, Content::List(_)) {
             *node = Node::new(Content::List(Vec::new()), self.origin.clone());
         }
@@ -156,11 +156,9 @@ impl Setting<'_> {
             return put(item);
         }
         if position > length {
-            let fault = Fault::of_variable(
-                self.name,
-                format!("the list has {length} entries, so there is no number {position} to set"),
-            );
-            return Err(Box::new(fault.hint(format!("count from 0; number {length} would add one"))));
+            let message = format!("there is no entry {position} in a list of {length}");
+            let fault = Fault::of_variable(self.name, message);
+            return Err(fault.hint(format!("entries count from 0; {length} adds one")));
         }
         let mut item = Node::new(Content::Null, self.origin.clone());
         put(&mut item)?;
@@ -170,7 +168,7 @@ impl Setting<'_> {
 
     /// The key that a part of the name stands for: variables are written in
     /// capitals and cannot hold `-`.
-    fn key(&self, node: &Node, view: View<'_>, part: &str) -> Result<String, Box<Fault>> {
+    fn key(&self, node: &Node, view: View<'_>, part: &str) -> Result<String, Fault> {
         let wanted = plain(part);
         if let Some(key) = view.keys().find(|key| plain(key) == wanted) {
             return Ok(key.to_owned());
@@ -185,21 +183,17 @@ impl Setting<'_> {
         Ok(written.map_or(wanted, |entry| entry.key.clone()))
     }
 
-    fn parsed(&self, view: View<'_>) -> Result<Node, Box<Fault>> {
+    fn parsed(&self, view: View<'_>) -> Result<Node, Fault> {
         let start = self.value.trim_start();
         let whole = (start.starts_with('[') && view.takes("array")) || (start.starts_with('{') && view.takes("object"));
         if !whole {
             if view.takes("array") && !view.takes("string") {
                 let fault = Fault::of_variable(self.name, "a list is expected");
-                return Err(Box::new(
-                    fault.hint("write it as `[first, second]`, or set one entry with `__0` behind the name"),
-                ));
+                return Err(fault.hint("write it as `[first, second]`, or set one entry with `__0` behind the name"));
             }
             if view.takes("object") && !view.takes("string") {
                 let fault = Fault::of_variable(self.name, "a map is expected");
-                return Err(Box::new(
-                    fault.hint("write it as `{key: value}`, or set one key with `__KEY` behind the name"),
-                ));
+                return Err(fault.hint("write it as `{key: value}`, or set one key with `__KEY` behind the name"));
             }
             let mut node = Node::new(Content::Text(self.value.to_owned()), self.origin.clone());
             node.from_variable = true;
@@ -207,21 +201,22 @@ impl Setting<'_> {
         }
         let mut duplicates = Vec::new();
         let parsed = yaml::parse(self.value, &mut duplicates)
-            .map_err(|error| Box::new(Fault::of_variable(self.name, error.message).maybe_hint(error.hint)))?;
+            .map_err(|error| Fault::of_variable(self.name, error.message).maybe_hint(error.hint))?;
         if !duplicates.is_empty() {
-            return Err(Box::new(Fault::of_variable(self.name, "a key stands twice in the map")));
+            return Err(Fault::of_variable(self.name, "a key stands twice in the map"));
         }
         Ok(parsed.moved_to(&self.origin))
     }
 
-    fn unknown(&self) -> Box<Fault> {
+    fn unknown(&self) -> Fault {
         let known = known_names(View::new(self.schema), PREFIX, 0);
         let fault = Fault::of_variable(self.name, "no key of the config has this name");
-        Box::new(match nearest(self.name, known.iter().map(String::as_str)) {
-            Some(similar) => fault.hint(format!("did you mean `{similar}`?")),
+        let path = self.name.trim_start_matches(PREFIX);
+        match nearest(path, known.iter().filter_map(|name| name.strip_prefix(PREFIX))) {
+            Some(similar) => fault.hint(format!("did you mean `{PREFIX}{similar}`?")),
             None => fault
                 .hint("`__` steps into a map or list, such as `TIERGATE_LISTEN__GRPC`; `config schema` lists the keys"),
-        })
+        }
     }
 }
 

@@ -150,6 +150,11 @@ impl<'a> View<'a> {
         words
     }
 
+    /// A text that would do here, where the form is a special one.
+    pub(crate) fn example(self) -> Option<&'a str> {
+        self.here.get("examples")?.as_array()?.first()?.as_str()
+    }
+
     fn alternatives(self) -> Option<&'a Vec<Value>> {
         ["anyOf", "oneOf"].into_iter().find_map(|keyword| self.here.get(keyword)).and_then(Value::as_array)
     }

@@ -41,12 +41,8 @@ pub struct Limits {
 
 impl Limits {
     pub(crate) fn read(file: &LimitsFile, check: &mut Check<'_>) -> Self {
-        let max_connections = file.max_connections.unwrap_or(10_000);
-        if max_connections == 0 {
-            check.fault(Fault::new("/limits/max_connections", "`0` would refuse every connection").hint("at least 1"));
-        }
         Self {
-            max_connections,
+            max_connections: file.max_connections.unwrap_or(10_000),
             token_cache: file.token_cache.unwrap_or(10_000),
             max_token_lifetime: check.duration(
                 "/limits/max_token_lifetime",
@@ -122,22 +118,48 @@ impl Log {
     }
 }
 
+/// What a template sees.
+const TEMPLATE_VARIABLES: [&str; 6] = ["status", "title", "reason", "message", "required", "request_id"];
+
 pub(crate) fn read_error_template(file: &ErrorsFile, check: &mut Check<'_>) -> Option<ErrorTemplate> {
     const POINTER: &str = "/errors/json_template";
-    let template = ErrorTemplate::parse(file.json_template.as_deref()?).map_err(|error| match error {
+    let text = file.json_template.as_deref()?;
+    let unknown = unknown_variables(text);
+    for name in &unknown {
+        let fault = Fault::new(POINTER, format!("the template asks for {}, which it does not get", quoted(name)));
+        check.fault(match nearest(name, TEMPLATE_VARIABLES) {
+            Some(similar) => fault.hint(format!("did you mean `{similar}`?")),
+            None => fault.hint(format!("it sees {}", TEMPLATE_VARIABLES.map(|name| format!("`{name}`")).join(", "))),
+        });
+    }
+    if !unknown.is_empty() {
+        return None;
+    }
+    let template = ErrorTemplate::parse(text).map_err(|error| match error {
         TemplateError::Render(error) => {
             let what = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
             let line = error.line().map(|line| format!(" on its line {line}")).unwrap_or_default();
-            Fault::new(POINTER, format!("the template fails{line}: {what}"))
-                .hint("it sees `status`, `title`, `reason`, `message`, `required` and `request_id`")
+            Fault::new(POINTER, format!("the template fails{line}: {what}")).hint("such as `\"{{ message }}\"`")
         }
         TemplateError::NotJson { source, .. } => {
-            Fault::new(POINTER, format!("the template does not give JSON: {source}")).hint(
-                "put texts into quotes and nothing else: `{\"error\": {{ status }}, \"message\": \"{{ message }}\"}`",
-            )
+            let fault = Fault::new(POINTER, format!("what the template gives is not JSON: {source}"));
+            fault.hint("only texts stand in quotes: `{\"error\": {{ status }}, \"message\": \"{{ message }}\"}`")
         }
     });
     check.ok(template)
+}
+
+/// The names a template uses that it neither gets nor sets; none when it does
+/// not parse.
+fn unknown_variables(text: &str) -> Vec<String> {
+    let environment = minijinja::Environment::new();
+    let Ok(template) = environment.template_from_str(text) else { return Vec::new() };
+    let provided: Vec<&str> =
+        TEMPLATE_VARIABLES.into_iter().chain(environment.globals().map(|(name, _)| name)).collect();
+    let mut unknown: Vec<String> =
+        template.undeclared_variables(false).into_iter().filter(|name| !provided.contains(&name.as_str())).collect();
+    unknown.sort();
+    unknown
 }
 
 /// One app of the catalogue.

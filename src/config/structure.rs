@@ -6,7 +6,7 @@ use jsonschema::error::{TypeKind, ValidationErrorKind};
 use serde_json::Value;
 
 use super::fault::{Fault, nearest, quoted};
-use super::node::{in_words, push};
+use super::node::{in_words, push, steps};
 use super::schema::View;
 
 /// Every structural fault of `config`.
@@ -22,6 +22,34 @@ pub(crate) fn check(config: &Value, schema: &Value) -> Vec<Fault> {
     faults
 }
 
+/// What of `config` has the right form once the faulty values are taken out, so
+/// that the rest can be judged in the same pass. A section that cannot do
+/// without what was taken out goes whole.
+pub(crate) fn sound_part(mut config: Value, faults: &[Fault], schema: &Value) -> Value {
+    for fault in faults {
+        take_out(&mut config, fault.pointer());
+    }
+    for fault in check(&config, schema) {
+        if let (Some(section), Value::Object(sections)) = (fault.section(), &mut config) {
+            sections.shift_remove(&section);
+        }
+    }
+    config
+}
+
+/// Removes the key that holds what stands at `pointer`: list entries stay, or
+/// those behind them would move.
+fn take_out(config: &mut Value, pointer: &str) {
+    let mut pointer = pointer;
+    while let Some((parent, _)) = pointer.rsplit_once('/') {
+        if let (Some(Value::Object(map)), Some(key)) = (config.pointer_mut(parent), steps(pointer).last()) {
+            map.shift_remove(&key);
+            return;
+        }
+        pointer = parent;
+    }
+}
+
 fn explain(error: &ValidationError<'_>, config: &Value, root: View<'_>, faults: &mut Vec<Fault>) {
     let pointer = error.instance_path().as_str().to_owned();
     let found = config.pointer(&pointer).unwrap_or(&Value::Null);
@@ -33,10 +61,10 @@ fn explain(error: &ValidationError<'_>, config: &Value, root: View<'_>, faults: 
         }
         ValidationErrorKind::Required { property } => {
             let key = property.as_str().unwrap_or_default();
-            faults.push(missing_key(&pointer, key, found));
+            faults.extend(missing_key(&pointer, key, found, view));
         }
         ValidationErrorKind::AnyOf { .. } | ValidationErrorKind::OneOfNotValid { .. } => {
-            match one_kind_of(error.kind(), found) {
+            match one_kind_of(error, found) {
                 Some(inner) => inner.iter().for_each(|error| explain(error, config, root, faults)),
                 None => faults.push(wrong_value(&pointer, found, view)),
             }
@@ -56,26 +84,24 @@ fn explain(error: &ValidationError<'_>, config: &Value, root: View<'_>, faults: 
 
 /// The faults of the only alternative that `found` can be meant for: a map is
 /// judged as a map, whatever else could stand there.
-fn one_kind_of<'e>(kind: &'e ValidationErrorKind, found: &Value) -> Option<&'e [ValidationError<'static>]> {
-    let (ValidationErrorKind::AnyOf { context } | ValidationErrorKind::OneOfNotValid { context }) = kind else {
+fn one_kind_of<'e>(error: &'e ValidationError<'_>, found: &Value) -> Option<&'e [ValidationError<'static>]> {
+    let (ValidationErrorKind::AnyOf { context } | ValidationErrorKind::OneOfNotValid { context }) = error.kind() else {
         return None;
     };
-    if !(found.is_object() || found.is_array()) {
+    if !found.is_object() {
         return None;
     }
-    let is_of_other_type = |errors: &&Vec<ValidationError<'static>>| {
-        errors.iter().any(|error| {
-            error.instance_path().as_str().len()
-                == errors.iter().map(|e| e.instance_path().as_str().len()).min().unwrap_or(0)
-                && matches!(
-                    error.kind(),
-                    ValidationErrorKind::Type { .. }
-                        | ValidationErrorKind::Enum { .. }
-                        | ValidationErrorKind::Constant { .. }
-                )
-        })
+    let is_of_other_type = |inner: &ValidationError<'static>| {
+        inner.instance_path() == error.instance_path()
+            && matches!(
+                inner.kind(),
+                ValidationErrorKind::Type { .. }
+                    | ValidationErrorKind::Enum { .. }
+                    | ValidationErrorKind::Constant { .. }
+                    | ValidationErrorKind::OneOfNotValid { .. }
+            )
     };
-    let mut meant = context.iter().filter(|errors| !is_of_other_type(errors));
+    let mut meant = context.iter().filter(|errors| !errors.iter().any(is_of_other_type));
     meant.next().filter(|_| meant.next().is_none()).map(Vec::as_slice)
 }
 
@@ -90,13 +116,15 @@ fn unknown_key(pointer: &str, key: &str, view: Option<View<'_>>) -> Fault {
     }
 }
 
-fn missing_key(pointer: &str, key: &str, found: &Value) -> Fault {
-    let fault = Fault::new(pointer, format!("`{}` is missing", in_words(&push(pointer, key))));
-    let present = found.as_object().into_iter().flat_map(|map| map.keys()).map(String::as_str);
-    match nearest(key, present) {
-        Some(similar) => fault.hint(format!("is `{similar}` meant to be `{key}`?")),
-        None => fault.hint(format!("add `{key}: …`")),
+/// A key that is missing because it is misspelled is told as an unknown one.
+fn missing_key(pointer: &str, key: &str, found: &Value, view: Option<View<'_>>) -> Option<Fault> {
+    let known: Vec<&str> = view.into_iter().flat_map(View::keys).collect();
+    let mut written = found.as_object().into_iter().flat_map(|map| map.keys());
+    if written.any(|name| !known.contains(&name.as_str()) && nearest(name, known.iter().copied()) == Some(key)) {
+        return None;
     }
+    let fault = Fault::new(pointer, format!("`{}` is missing", in_words(&push(pointer, key))));
+    Some(fault.hint(format!("add `{key}: …`")))
 }
 
 fn wrong_value(pointer: &str, found: &Value, view: Option<View<'_>>) -> Fault {
@@ -127,13 +155,14 @@ fn correction(found: &Value, view: View<'_>) -> Option<String> {
         Value::String(text) if view.takes("array") && !text.contains(['[', '{', '$']) => {
             Some("put it into brackets: `[…]`".to_owned())
         }
-        Value::String(_) if view.takes("integer") => Some("write a whole number without quotes".to_owned()),
+        Value::String(_) if view.takes("integer") => Some("write a whole number, without quotes".to_owned()),
+        Value::Number(_) if view.example().is_some() => view.example().map(|example| format!("such as `{example}`")),
         Value::Number(_) | Value::Bool(_) if view.takes("string") => Some(format!("put it into quotes: `\"{found}\"`")),
         Value::Object(_) if view.takes("array") => Some("start each entry with `- `".to_owned()),
         Value::Array(_) if view.takes("object") => {
             Some("remove the `- ` or the brackets: this is a single map".to_owned())
         }
-        _ => None,
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => None,
     }
 }
 

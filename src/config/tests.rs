@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+use proptest::prelude::*;
 use serde_json::Value;
 
 use super::*;
@@ -325,6 +326,40 @@ fn a_variable_can_stand_for_a_number() {
     assert_eq!(config.limits.token_cache, 12);
     let config = load("limits:\n  token_cache: ${CACHE:-13}", &[]).unwrap();
     assert_eq!(config.limits.token_cache, 13);
+}
+
+#[test]
+fn a_login_brings_its_sessions() {
+    let text = "public_url: https://app.example.com\nidentity_providers: [{ id: main, issuer: 'https://idp.example.com/', audience: [api], login: { client_id: a } }]";
+    let sessions = load(text, &[]).unwrap().sessions.unwrap();
+    assert_eq!(sessions.store, SessionStoreAddress::Sqlite(PathBuf::from("tiergate.db")));
+    assert!(sessions.secrets.is_empty());
+}
+
+/// What an alias stands for is judged where it is used.
+#[test]
+fn a_fault_behind_an_alias_is_told_where_it_is_used() {
+    let text = "listen:\n  grpc: &here nowhere\npublic_url: *here\n";
+    let errors = load(text, &[]).map(|_| ()).unwrap_err();
+    let places: Vec<&Place> = errors.errors().iter().map(|error| &error.place).collect();
+    assert_eq!(places, [&Place::File { line: 2, column: 9 }, &Place::File { line: 3, column: 13 }]);
+}
+
+proptest! {
+    #[test]
+    fn no_text_makes_the_reader_panic(text in "([a-z${}\\[\\]:,#&*!|>'\"% \\n-]|tiers|rules|\\PC){0,60}") {
+        let mut faults = Vec::new();
+        if let Ok(mut tree) = yaml::parse(&text, &mut faults) {
+            interpolate::interpolate(&mut tree, &BTreeMap::new(), &mut faults);
+            let _ = ConfigErrors::locate("x", &tree, &faults).to_string();
+        }
+    }
+
+    #[test]
+    fn a_pointer_leads_back_to_its_key(keys in proptest::collection::vec("[a-z/~.]{0,6}", 1..5)) {
+        let pointer = keys.iter().fold(String::new(), |pointer, key| node::push(&pointer, key));
+        prop_assert_eq!(node::steps(&pointer).collect::<Vec<_>>(), keys);
+    }
 }
 
 #[test]

@@ -40,7 +40,7 @@ pub(crate) fn parse(text: &str, faults: &mut Vec<Fault>) -> Result<Node, YamlErr
         return Ok(Node::empty());
     }
     let options = serde_saphyr::options! {
-        budget: serde_saphyr::budget! { max_depth: MAX_DEPTH, flow_nesting_limit: MAX_DEPTH, max_documents: 1 },
+        budget: serde_saphyr::budget! { max_depth: MAX_DEPTH, flow_nesting_limit: MAX_DEPTH, max_documents: 2 },
         alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: MAX_ALIASED },
         duplicate_keys: DuplicateKeyPolicy::PassThrough,
         strict_booleans: true,
@@ -67,22 +67,41 @@ fn explain(text: &str, error: &serde_saphyr::Error) -> YamlError {
         .location()
         .filter(|location| location.line() > 0)
         .map_or(Place::Nowhere, |location| Place::File { line: location.line(), column: location.column() });
-    let message = match error {
-        serde_saphyr::Error::Budget { .. } => {
-            format!("the config is nested deeper than {MAX_DEPTH} levels or is too large to be one")
-        }
-        serde_saphyr::Error::MultipleDocuments { .. } => {
-            "there is a second YAML document, and only one is read".to_owned()
-        }
-        other => format!("this is not valid YAML: {}", UserMessageFormatter.format_message(other.without_snippet())),
-    };
-    let line = match &place {
+    let said = UserMessageFormatter.format_message(error.without_snippet());
+    // The parser's own limit on nesting and the limit on aliases are no variant of their own.
+    let too_much = matches!(error, serde_saphyr::Error::Budget { .. })
+        || ["recursion limit", "too large or too complex"].iter().any(|part| said.contains(part));
+    if too_much {
+        let message = format!("the config is nested deeper than {MAX_DEPTH} levels, or its aliases repeat too much");
+        return YamlError { place, message, hint: None };
+    }
+    if matches!(error, serde_saphyr::Error::MultipleDocuments { .. }) {
+        let message = "a second YAML document starts here, and only one is read".to_owned();
+        return YamlError { place, message, hint: Some("remove the `---`".to_owned()) };
+    }
+    let hint = match &place {
         Place::File { line, .. } => {
-            usize::try_from(*line).ok().and_then(|line| text.lines().nth(line.saturating_sub(1))).unwrap_or_default()
+            let before = usize::try_from(line.saturating_sub(1)).unwrap_or(usize::MAX);
+            hint_for(text.lines().nth(before).unwrap_or_default()).or_else(|| hint_for_open_bracket(text, before))
         }
-        Place::Variable(_) | Place::Nowhere => "",
+        Place::Variable(_) | Place::Nowhere => None,
     };
-    YamlError { hint: hint_for(line), place, message }
+    YamlError { place, message: format!("this is not valid YAML: {said}"), hint }
+}
+
+/// A bracket that is not closed is noticed lines later.
+fn hint_for_open_bracket(text: &str, lines: usize) -> Option<String> {
+    let mut open: Vec<usize> = Vec::new();
+    for (number, line) in text.lines().take(lines).enumerate() {
+        for character in line.split(" #").next().unwrap_or_default().chars() {
+            match character {
+                '[' | '{' => open.push(number),
+                ']' | '}' => drop(open.pop()),
+                _ => {}
+            }
+        }
+    }
+    open.last().map(|line| format!("is the bracket on line {} closed?", line.saturating_add(1)))
 }
 
 /// The usual slips, seen from the line they stand on.
