@@ -37,13 +37,10 @@ fn no_key_of_the_config_looks_like_a_service_link() {
 #[test]
 fn shorter_paths_come_first_and_positions_sort_as_numbers() {
     let mut tree = Node::empty();
-    let values = [
-        ("TIERGATE_TRUSTED_PROXIES__10", "10.0.0.10"),
-        ("TIERGATE_TRUSTED_PROXIES__2", "10.0.0.2"),
-        ("TIERGATE_TRUSTED_PROXIES", "[a, b, c, d, e, f, g, h, i, j]"),
-        ("TIERGATE_LOG__LEVEL", "warn"),
-    ];
-    let variables = values.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    let mut variables: Variables =
+        (1..=10).map(|n| (format!("TIERGATE_TRUSTED_PROXIES__{n}"), format!("10.0.0.{n}"))).collect();
+    variables.insert("TIERGATE_TRUSTED_PROXIES".to_owned(), "[10.0.0.0]".to_owned());
+    variables.insert("TIERGATE_LOG__LEVEL".to_owned(), "warn".to_owned());
     let mut faults = Vec::new();
     overlay(&mut tree, &variables, &schema::structure(), &mut faults);
     assert_eq!(faults, Vec::new());

@@ -342,7 +342,7 @@ fn a_fault_behind_an_alias_is_told_where_it_is_used() {
     let text = "listen:\n  grpc: &here nowhere\npublic_url: *here\n";
     let errors = load(text, &[]).map(|_| ()).unwrap_err();
     let places: Vec<&Place> = errors.errors().iter().map(|error| &error.place).collect();
-    assert_eq!(places, [&Place::File { line: 2, column: 9 }, &Place::File { line: 3, column: 13 }]);
+    assert_eq!(places, [&Place::File { line: 2, column: 15 }, &Place::File { line: 3, column: 13 }]);
 }
 
 proptest! {
