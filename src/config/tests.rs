@@ -368,3 +368,10 @@ fn words_of_yaml_1_1_are_texts() {
         "tiers: { on: { grant: authenticated }, no: { grant: anyone, label: yes } }\nrules: [{ path: /x, tier: on }]";
     assert_eq!(load(text, &[]).unwrap().policy_document.tiers.0[1].1.label.as_deref(), Some("yes"));
 }
+
+#[test]
+fn the_config_of_the_demo_loads() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/demo/tiergate.yaml");
+    let config = load(&std::fs::read_to_string(path).unwrap(), &[]).map_err(|errors| errors.to_string()).unwrap();
+    assert!(!config.policy.rules().is_empty());
+}
