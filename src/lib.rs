@@ -14,8 +14,10 @@
 //! wires everything, `cli` (layer 8) is what people call. Arrows go downwards
 //! only; `tests/it/layering.rs` holds them.
 
+pub mod app;
 pub mod backend;
 pub mod check;
+pub mod cli;
 pub mod config;
 pub mod grpc;
 pub mod http;

@@ -1,1 +1,10 @@
-fn main() {}
+//! The `tiergate` program.
+
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    tiergate::cli::run(std::env::args_os())
+}

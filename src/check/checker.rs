@@ -14,7 +14,7 @@ use super::outcome::{Allow, Answer, CheckOutcome, DecisionRecord, Denial, DenyKi
 use super::request_kind::{self, Preflight};
 use super::token_cache::{CacheResult, TokenCache};
 use crate::policy::{Decision, Matched, Policy, Required};
-use crate::token::{Issuers, KeySource, Rejection, VerifiedToken};
+use crate::token::{Issuers, KeySource, Rejection};
 use crate::types::{
     CanonicalPath, Clock, Host, Principal, Protocol, ProviderId, Random, Reason, RequestView, TierIndex, TierSet,
 };
@@ -66,7 +66,7 @@ pub struct Checker {
 
 /// Whether a caller could be told, and how.
 enum Caller {
-    Known(Arc<VerifiedToken>, CacheResult),
+    Known(Arc<Principal>, Option<CacheResult>),
     Anonymous,
     /// Credentials are there and do not count.
     Refused(Reason, &'static str),
@@ -126,6 +126,21 @@ impl Checker {
             };
         }
         check.judge(&subject, caller)
+    }
+
+    /// Decides a request as if `caller` had sent it, whatever credentials stand
+    /// in it: what `policy explain` and `policy test` ask.
+    #[must_use]
+    pub fn check_as(&self, request: &RequestView<'_>, caller: Option<Arc<Principal>>) -> CheckOutcome {
+        let snapshot = self.snapshot.load_full();
+        let check = Check::new(self, &snapshot, request);
+        match check.subject() {
+            Ok(subject) => {
+                let caller = caller.map_or(Caller::Anonymous, |principal| Caller::Known(principal, None));
+                check.judge(&subject, caller)
+            }
+            Err(outcome) => *outcome,
+        }
     }
 
     /// The outcome for a request that could not be checked: an error within,
@@ -268,7 +283,7 @@ impl<'s, 'r> Check<'s, 'r> {
         let (verified, cache) =
             self.checker.tokens.verify(token, &self.snapshot.issuers, ports.keys.as_ref(), ports.clock.now());
         match verified {
-            Ok(verified) => Caller::Known(verified, cache),
+            Ok(verified) => Caller::Known(Arc::clone(verified.principal()), Some(cache)),
             Err(Rejection::KidUnknown { provider }) => Caller::AskKeys(provider),
             Err(rejection) => Caller::Refused(rejection.reason(), rejection.as_str()),
         }
@@ -280,7 +295,7 @@ impl<'s, 'r> Check<'s, 'r> {
         }
         let tiers = self.snapshot.policy.tiers();
         let principal = match &caller {
-            Caller::Known(verified, _) => Some(verified.principal().as_ref()),
+            Caller::Known(principal, _) => Some(principal.as_ref()),
             Caller::Anonymous | Caller::Refused(..) | Caller::AskKeys(_) => None,
         };
         let mut outcome = match (subject.matched.decide(tiers, principal, subject.route_tier), &caller) {
@@ -298,10 +313,10 @@ impl<'s, 'r> Check<'s, 'r> {
                 self.deny(Some(subject), reason, None, &subject.matched.required(tiers, subject.route_tier))
             }
         };
-        if let Caller::Known(verified, cache) = &caller {
-            outcome.record.subject = Some(Arc::from(verified.principal().subject.as_ref()));
-            outcome.record.provider = Some(verified.provider().as_str().to_owned());
-            outcome.record.token = Some(*cache);
+        if let Caller::Known(principal, cache) = &caller {
+            outcome.record.subject = Some(Arc::from(principal.subject.as_ref()));
+            outcome.record.provider = Some(principal.provider.as_str().to_owned());
+            outcome.record.token = *cache;
         } else if matches!(caller, Caller::Refused(..)) {
             outcome.record.token = Some(CacheResult::Rejected);
         }

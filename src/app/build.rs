@@ -1,0 +1,57 @@
+//! From a config to the parts of the service.
+
+use anyhow::Context as _;
+
+use crate::backend::http_client::FetchUrl;
+use crate::backend::jwks_fetch::JwksSettings;
+use crate::backend::jwks_source::JwksSource;
+use crate::check::Snapshot;
+use crate::config::{self, Config};
+use crate::token::Issuers;
+
+/// Everything checks are decided by.
+///
+/// # Errors
+/// When two providers share an issuer, which a valid config excludes.
+pub fn snapshot(config: &Config) -> anyhow::Result<Snapshot> {
+    Ok(Snapshot {
+        policy: config.policy.clone(),
+        issuers: issuers(config)?,
+        identity: config.identity_headers.clone(),
+        errors: config.error_template.clone(),
+        assertion: config.assertion.clone(),
+        base_path: config.base_path.clone(),
+    })
+}
+
+/// Whose tokens count.
+///
+/// # Errors
+/// When two providers share an issuer, which a valid config excludes.
+pub fn issuers(config: &Config) -> anyhow::Result<Issuers> {
+    Ok(Issuers::new(config.identity_providers.iter().map(|provider| provider.tokens.clone()))?)
+}
+
+/// How the keys of each provider are found and kept.
+pub(super) fn key_settings(config: &Config) -> anyhow::Result<Vec<JwksSettings>> {
+    config
+        .identity_providers
+        .iter()
+        .map(|provider| {
+            let source = match &provider.jwks.source {
+                config::JwksSource::Discovery => JwksSource::discovery(provider.issuer())?,
+                config::JwksSource::Uri(uri) => JwksSource::Url(FetchUrl::parse(uri)?),
+                config::JwksSource::File(path) => JwksSource::File(path.clone()),
+            };
+            Ok(JwksSettings {
+                provider: provider.id().clone(),
+                issuer: provider.tokens.issuer.clone(),
+                source,
+                refresh: provider.jwks.refresh,
+                max_stale: provider.jwks.max_stale,
+                cache_dir: provider.jwks.cache_dir.clone(),
+            })
+        })
+        .collect::<anyhow::Result<_>>()
+        .context("the keys of a provider cannot be fetched")
+}

@@ -1,0 +1,19 @@
+//! Layer 7: everything wired together and kept running.
+//!
+//! ```text
+//! Config ──build──▶ Service ──serve──▶ listeners ──deal──▶ one worker a core
+//!                      └─▶ key fetchers, decision log, metrics
+//! ```
+
+mod build;
+mod connection;
+mod listener;
+mod once;
+mod supervise;
+mod telemetry;
+mod workers;
+
+pub use build::{issuers, snapshot};
+pub use once::{fetch_keys, now};
+pub use supervise::serve;
+pub use telemetry::init_tracing;

@@ -1,0 +1,270 @@
+//! Starts everything, waits, and ends it in order. Nothing is bound before the
+//! whole config is known to be good, and no task ends without being noticed.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use metrics::{counter, gauge};
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+use tonic_health::ServingStatus;
+use tonic_health::pb::health_server::Health;
+
+use super::build;
+use super::connection::{Job, Speaks};
+use super::listener::Listener;
+use super::telemetry::{self, Decisions};
+use super::workers::Workers;
+use crate::backend::http_client::HttpClient;
+use crate::backend::jwks_fetch::{JwksWorld, ProviderKeys, RefreshObserver};
+use crate::backend::jwks_source::RefreshResult;
+use crate::backend::system::{SystemClock, SystemRandom};
+use crate::check::{CheckService, Checker, KeyRefresh, Ports, TokenCache};
+use crate::config::{Config, ListenAddress};
+use crate::grpc::GrpcServer;
+use crate::http::{AdminServer, Aliases, HttpServer, Readiness, Status};
+use crate::token::Freshness;
+use crate::types::{Clock, ProviderId, Random};
+
+/// Checks that may be under way at once; one is when it waits for keys.
+const MAX_CHECKS: usize = 4096;
+/// How often readiness is told to the gRPC health service.
+const HEALTH_PERIOD: Duration = Duration::from_millis(250);
+/// The gRPC service whose health is told besides that of the whole process.
+const AUTHORIZATION: &str = "envoy.service.auth.v3.Authorization";
+
+/// Runs the service until SIGTERM or SIGINT.
+///
+/// # Errors
+/// When a listener cannot be bound, or a part of the service ends by itself.
+pub fn serve(config: &Config) -> anyhow::Result<()> {
+    for notice in &config.notices {
+        tracing::warn!(notice, "config");
+    }
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().context("the runtime cannot be started")?;
+    runtime.block_on(run(config))
+}
+
+async fn run(config: &Config) -> anyhow::Result<()> {
+    let metrics = telemetry::install_metrics().context("the metrics cannot be installed")?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let random: Arc<dyn Random> = Arc::new(SystemRandom);
+    let world = JwksWorld {
+        client: HttpClient::new()?,
+        clock: Arc::clone(&clock),
+        random: Arc::clone(&random),
+        observer: Arc::new(CountRefreshes),
+    };
+    let (keys, fetchers) = ProviderKeys::open(build::key_settings(config)?, &world);
+    let snapshot = build::snapshot(config)?;
+    let tiers = snapshot.policy.tiers();
+    let tiers: Vec<String> = tiers.iter().map(|tier| tiers.name(tier).to_owned()).collect();
+    let (decisions, log_writer) = Decisions::start(tiers, snapshot.policy.fingerprint(), Arc::clone(&clock))
+        .context("the decision log cannot be started")?;
+    let refresh = Arc::new(AskProvider(Arc::clone(&keys)));
+    let ports = Ports { keys: Arc::<ProviderKeys>::clone(&keys), refresh, clock: Arc::clone(&clock), random };
+    let cache = TokenCache::new(u64::from(config.limits.token_cache));
+    let checker = Arc::new(Checker::new(snapshot, cache, ports));
+    let check = CheckService::new(checker, Arc::new(decisions), clock, MAX_CHECKS);
+
+    let mut tasks: JoinSet<&'static str> = JoinSet::new();
+    let (stop, stopping) = watch::channel(false);
+    for fetcher in fetchers {
+        let shutdown = stopped(stopping.clone());
+        tasks.spawn(async move {
+            fetcher.run(shutdown).await;
+            "key fetcher"
+        });
+    }
+    let (health, health_service) = tonic_health::server::health_reporter();
+    tasks.spawn(tell_health(health, Arc::clone(&keys), stopping.clone()));
+
+    let workers = Arc::new(
+        Workers::start(std::thread::available_parallelism().map_or(1, usize::from))
+            .context("the workers cannot be started")?,
+    );
+    let listeners = [
+        (&config.listen.grpc, "grpc", Speaks::Grpc(GrpcServer::new(check.clone(), health_service))),
+        (&config.listen.http, "http", Speaks::Http(http_server(config, check))),
+        (&config.listen.admin, "admin", Speaks::Admin(AdminServer::new(Arc::new(Operator { keys, metrics })))),
+    ];
+    for (address, name, speaks) in listeners {
+        let listener = Listener::bind(address).with_context(|| cannot_listen(name, address))?;
+        tracing::info!(listener = name, address = listener.address(), "listening");
+        let places = Arc::new(Semaphore::new(usize::try_from(config.limits.max_connections).unwrap_or(usize::MAX)));
+        tasks.spawn(accept(listener, name, speaks, Arc::clone(&workers), places, stopping.clone()));
+    }
+    drop(stopping);
+
+    let ended = wait(&mut tasks, &workers).await;
+    tracing::info!("stopping");
+    stop.send_replace(true);
+    while tasks.join_next().await.is_some() {}
+    // The tasks are gone, and with them every other hold on the workers.
+    if let Some(workers) = Arc::into_inner(workers) {
+        workers.join();
+    }
+    if log_writer.join().is_err() {
+        tracing::error!("decision log panicked");
+    }
+    ended
+}
+
+/// Waits for the signal to stop, or for a part to end though nobody stopped it.
+async fn wait<H: Health>(tasks: &mut JoinSet<&'static str>, workers: &Workers<H>) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be awaited")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be awaited")?;
+    let mut look = tokio::time::interval(Duration::from_secs(1));
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => return Ok(()),
+            _ = interrupt.recv() => return Ok(()),
+            Some(ended) = tasks.join_next() => match ended {
+                Ok(part) => bail!("the {part} ended by itself"),
+                Err(error) => bail!("a part of the service panicked: {error}"),
+            },
+            _ = look.tick() => if workers.is_broken() {
+                bail!("a worker ended by itself");
+            },
+        }
+    }
+}
+
+async fn accept<H: Health>(
+    listener: Listener,
+    name: &'static str,
+    speaks: Speaks<H>,
+    workers: Arc<Workers<H>>,
+    places: Arc<Semaphore>,
+    stopping: watch::Receiver<bool>,
+) -> &'static str {
+    let mut stopped = Box::pin(stopped(stopping.clone()));
+    loop {
+        let accepted = tokio::select! {
+            () = &mut stopped => return "acceptor",
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((accepted, peer)) => match Arc::clone(&places).try_acquire_owned() {
+                Ok(place) => {
+                    let job = Job { accepted, peer, speaks: speaks.clone(), place, stopping: stopping.clone() };
+                    workers.deal(job);
+                }
+                Err(_) => counter!("tiergate_connections_refused_total", "listener" => name).increment(1),
+            },
+            Err(error) => {
+                tracing::warn!(listener = name, error = %error, "connection not accepted");
+                // Out of descriptors, most likely: others have to close first.
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+}
+
+async fn tell_health(
+    health: tonic_health::server::HealthReporter,
+    keys: Arc<ProviderKeys>,
+    stopping: watch::Receiver<bool>,
+) -> &'static str {
+    let mut stopped = Box::pin(stopped(stopping));
+    let mut period = tokio::time::interval(HEALTH_PERIOD);
+    loop {
+        tokio::select! {
+            () = &mut stopped => break,
+            _ = period.tick() => {}
+        }
+        let status = if can_decide(&keys).ready { ServingStatus::Serving } else { ServingStatus::NotServing };
+        for service in ["", AUTHORIZATION] {
+            health.set_service_status(service, status).await;
+        }
+    }
+    for service in ["", AUTHORIZATION] {
+        health.set_service_status(service, ServingStatus::NotServing).await;
+    }
+    "health reporter"
+}
+
+async fn stopped(mut stopping: watch::Receiver<bool>) {
+    // An error means that the sender is gone, which is an end as well.
+    let _ = stopping.wait_for(|stopping| *stopping).await;
+}
+
+fn http_server(config: &Config, check: CheckService) -> HttpServer {
+    let aliases = Aliases { oauth2_proxy: config.compat.oauth2_proxy, authelia: config.compat.authelia };
+    if config.trusted_proxies.is_empty() && !matches!(config.listen.http, ListenAddress::Unix(_)) {
+        tracing::warn!("`trusted_proxies` is empty: every question over HTTP is refused");
+    }
+    HttpServer::new(check, &config.trusted_proxies, aliases)
+}
+
+fn cannot_listen(name: &str, address: &ListenAddress) -> String {
+    format!("cannot listen on `{address}` (`listen.{name}`)")
+}
+
+/// What the admin listener shows.
+struct Operator {
+    keys: Arc<ProviderKeys>,
+    metrics: PrometheusHandle,
+}
+
+impl Readiness for Operator {
+    fn status(&self) -> Status {
+        can_decide(&self.keys)
+    }
+
+    fn metrics(&self) -> String {
+        for (provider, _, age) in self.keys.ages() {
+            if let Some(age) = age {
+                gauge!("tiergate_jwks_age_seconds", "provider" => provider.as_str().to_owned()).set(age.as_secs_f64());
+            }
+        }
+        self.metrics.run_upkeep();
+        self.metrics.render()
+    }
+}
+
+/// One provider with keys is enough to decide about its tokens; that another
+/// one is down must not take the service away from everybody.
+fn can_decide(keys: &ProviderKeys) -> Status {
+    let mut providers: Vec<(String, bool)> =
+        keys.ages().map(|(provider, freshness, _)| (provider.as_str().to_owned(), is_usable(freshness))).collect();
+    providers.sort();
+    Status { ready: providers.is_empty() || providers.iter().any(|(_, usable)| *usable), providers }
+}
+
+const fn is_usable(freshness: Freshness) -> bool {
+    match freshness {
+        Freshness::Fresh | Freshness::Stale => true,
+        Freshness::NeverLoaded | Freshness::TooOld => false,
+    }
+}
+
+/// Asks a provider for its keys because a token names one that is not known.
+struct AskProvider(Arc<ProviderKeys>);
+
+impl KeyRefresh for AskProvider {
+    fn refresh<'a>(&'a self, provider: &'a ProviderId) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
+        Box::pin(async move {
+            self.0.refresh_for_unknown_kid(provider).await;
+        })
+    }
+}
+
+struct CountRefreshes;
+
+impl RefreshObserver for CountRefreshes {
+    fn refreshed(&self, provider: &ProviderId, result: RefreshResult) {
+        counter!(
+            "tiergate_jwks_refresh_total",
+            "provider" => provider.as_str().to_owned(),
+            "result" => result.as_str()
+        )
+        .increment(1);
+    }
+}

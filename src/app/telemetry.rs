@@ -1,0 +1,161 @@
+//! What the service tells about itself: its log, the decision lines, metrics.
+
+use std::io::{self, Write as _};
+use std::sync::Arc;
+use std::sync::OnceLock;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use metrics::{Counter, Histogram, counter, gauge, histogram};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use tracing_subscriber::EnvFilter;
+
+use crate::check::{CacheResult, DecisionLog, DecisionRecord};
+use crate::config::{Log, LogFormat};
+use crate::types::{Clock, Protocol, Reason};
+
+/// Decision lines that may wait to be written; when more come, lines are
+/// dropped and counted: a slow reader of the log never delays a check.
+const WAITING_LINES: usize = 16 * 1024;
+
+/// Starts the service's own log, on stderr.
+pub fn init_tracing(log: Log) {
+    let filter = EnvFilter::new(log.level.as_str());
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_target(false);
+    // A second start in one process, as in tests, keeps the first log.
+    let _ = match log.format {
+        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+        LogFormat::Text => builder.with_ansi(false).try_init(),
+    };
+}
+
+/// Installs the metrics of the process; what is measured from then on is shown.
+pub(super) fn install_metrics() -> Result<PrometheusHandle, metrics_exporter_prometheus::BuildError> {
+    const BOUNDS: [f64; 11] =
+        [0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.05, 0.25];
+    PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Full("tiergate_check_duration_seconds".to_owned()), &BOUNDS)?
+        .install_recorder()
+}
+
+/// Writes down decisions: a line for each, and the metrics.
+///
+/// Every label comes from a closed set, so each series is looked up once.
+pub(super) struct Decisions {
+    lines: SyncSender<String>,
+    clock: Arc<dyn Clock>,
+    tiers: Vec<String>,
+    counters: Vec<OnceLock<Counter>>,
+    durations: Vec<Histogram>,
+    cache: [Counter; 3],
+    dropped: Counter,
+}
+
+impl Decisions {
+    /// Starts the writer of decision lines; it ends when this is dropped.
+    pub(super) fn start(tiers: Vec<String>, policy: &str, clock: Arc<dyn Clock>) -> io::Result<(Self, JoinHandle<()>)> {
+        let (lines, written) = sync_channel(WAITING_LINES);
+        let writer =
+            std::thread::Builder::new().name("decision-log".to_owned()).spawn(move || write_lines(&written))?;
+        gauge!("tiergate_policy_info", "hash" => policy.to_owned()).set(1.0);
+        let series = Protocol::ALL.len() * Reason::ALL.len() * (tiers.len() + 1);
+        let durations = Protocol::ALL
+            .map(|protocol| histogram!("tiergate_check_duration_seconds", "protocol" => protocol.as_str()))
+            .to_vec();
+        let cache =
+            ["hit", "miss", "rejected"].map(|result| counter!("tiergate_token_cache_total", "result" => result));
+        let decisions = Self {
+            lines,
+            clock,
+            counters: (0..series).map(|_| OnceLock::new()).collect(),
+            tiers,
+            durations,
+            cache,
+            dropped: counter!("tiergate_decision_lines_dropped_total"),
+        };
+        Ok((decisions, writer))
+    }
+
+    fn count(&self, record: &DecisionRecord, took: Duration) {
+        let protocol = Protocol::ALL.iter().position(|protocol| *protocol == record.protocol).unwrap_or_default();
+        let reason = Reason::ALL.iter().position(|reason| *reason == record.reason).unwrap_or_default();
+        let named = record.tier.as_deref().and_then(|tier| self.tiers.iter().position(|held| held == tier));
+        let tier = named.map_or(0, |position| position + 1);
+        let index = (protocol * Reason::ALL.len() + reason) * (self.tiers.len() + 1) + tier;
+        if let Some(series) = self.counters.get(index) {
+            let counter = series.get_or_init(|| {
+                counter!(
+                    "tiergate_decisions_total",
+                    "protocol" => record.protocol.as_str(),
+                    "decision" => decision(record),
+                    "reason" => record.reason.as_str(),
+                    "tier" => record.tier.clone().unwrap_or_default()
+                )
+            });
+            counter.increment(1);
+        }
+        if let Some(duration) = self.durations.get(protocol) {
+            duration.record(took.as_secs_f64());
+        }
+        if let Some(cache) = record.token {
+            let [hit, miss, rejected] = &self.cache;
+            match cache {
+                CacheResult::Hit => hit,
+                CacheResult::Miss => miss,
+                CacheResult::Rejected => rejected,
+            }
+            .increment(1);
+        }
+    }
+
+    fn line(&self, record: &DecisionRecord, took: Duration) -> String {
+        let line = serde_json::json!({
+            "ts": self.clock.now().to_string(),
+            "request_id": record.request_id,
+            "decision_id": record.decision_id,
+            "protocol": record.protocol.as_str(),
+            "method": record.method,
+            "host": record.host,
+            "path": record.path,
+            "rule": record.rule,
+            "tier": record.tier,
+            "decision": decision(record),
+            "reason": record.reason.as_str(),
+            "cause": record.cause,
+            "subject": record.subject.as_deref(),
+            "provider": record.provider,
+            "duration_us": u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+            "policy": record.policy,
+        });
+        format!("{line}\n")
+    }
+}
+
+impl DecisionLog for Decisions {
+    fn record(&self, record: &DecisionRecord, took: Duration) {
+        self.count(record, took);
+        if self.lines.try_send(self.line(record, took)).is_err() {
+            self.dropped.increment(1);
+        }
+    }
+}
+
+const fn decision(record: &DecisionRecord) -> &'static str {
+    if record.allowed { "allow" } else { "deny" }
+}
+
+/// Writes the lines that wait, as many at once as there are.
+fn write_lines(lines: &Receiver<String>) {
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    while let Ok(line) = lines.recv() {
+        let mut written = out.write_all(line.as_bytes());
+        while let Ok(line) = lines.try_recv() {
+            written = written.and_then(|()| out.write_all(line.as_bytes()));
+        }
+        // Whoever read the log is gone: the decisions go on without it.
+        if written.and_then(|()| out.flush()).is_err() {
+            return;
+        }
+    }
+}

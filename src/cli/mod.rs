@@ -1,0 +1,134 @@
+//! Layer 8: what people call. Results go to stdout, messages to stderr.
+//!
+//! Exit codes: 0 done or allowed, 1 failed or denied, 2 wrong usage, 78
+//! invalid config or policy.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "the command line is the one place that prints")]
+
+mod config_check;
+mod healthcheck;
+mod load;
+mod policy_explain;
+mod policy_test;
+mod serve;
+mod token_inspect;
+mod what_if;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// External authorization for Envoy, nginx and any forward-auth proxy.
+#[derive(Debug, Parser)]
+#[command(name = "tiergate", version, about, long_about = None, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the service
+    Serve(ConfigArg),
+    /// Check the config file, or print its schema
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Ask the policy what it decides, and why
+    #[command(subcommand)]
+    Policy(PolicyCommand),
+    /// Look into a token
+    #[command(subcommand)]
+    Token(TokenCommand),
+    /// Exit 0 when the running service is ready (for a container's HEALTHCHECK)
+    Healthcheck(ConfigArg),
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    /// Parse and validate everything; print every error with its place
+    Check(ConfigArg),
+    /// Print the JSON Schema of the config file
+    Schema,
+}
+
+#[derive(Debug, Subcommand)]
+enum PolicyCommand {
+    /// Say what is decided about one request, and why
+    Explain(policy_explain::ExplainArgs),
+    /// Run policy cases and print a diff for each failure
+    Test(policy_test::TestArgs),
+}
+
+#[derive(Debug, Subcommand)]
+enum TokenCommand {
+    /// Show header, claims, key, every check, and the tiers a token gives
+    Inspect(token_inspect::InspectArgs),
+}
+
+/// Which config a command reads.
+#[derive(Debug, Args)]
+struct ConfigArg {
+    /// The config file; without it ./tiergate.yaml, and without that the environment alone
+    #[arg(short = 'c', long = "config", value_name = "FILE", env = "TIERGATE_CONFIG")]
+    config: Option<PathBuf>,
+}
+
+/// How a result is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people
+    Text,
+    /// For programs
+    Json,
+}
+
+/// How a command ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Exit {
+    /// Done, or allowed.
+    Done = 0,
+    /// Failed, or denied.
+    Failed = 1,
+    /// The config or the policy is invalid (`EX_CONFIG` of sysexits.h).
+    Invalid = 78,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// Runs the program with its arguments; the exit code says how it ended.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let command = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli.command,
+        Err(error) => {
+            // Help and version go to stdout and are no failure; clap knows which is which.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
+        }
+    };
+    let ended = match command {
+        Command::Serve(arg) => serve::run(&arg),
+        Command::Config(ConfigCommand::Check(arg)) => config_check::run(&arg),
+        Command::Config(ConfigCommand::Schema) => config_check::schema(),
+        Command::Policy(PolicyCommand::Explain(args)) => policy_explain::run(&args),
+        Command::Policy(PolicyCommand::Test(args)) => policy_test::run(&args),
+        Command::Token(TokenCommand::Inspect(args)) => token_inspect::run(&args),
+        Command::Healthcheck(arg) => healthcheck::run(&arg),
+    };
+    match ended {
+        Ok(exit) => exit.into(),
+        Err(load::Failure::Config(errors)) => {
+            eprintln!("{errors}");
+            Exit::Invalid.into()
+        }
+        Err(load::Failure::Other(error)) => {
+            eprintln!("error: {error:#}");
+            Exit::Failed.into()
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! `policy test`: runs cases that say what is expected of the policy.
+//!
+//! ```yaml
+//! cases:
+//!   - name: a devel user opens a devel app
+//!     request: GET https://gate.example.com/apps/devel/hazard/
+//!     caller: { scopes: ["access:devel"] }      # or `anonymous`; absent: signed in, nothing more
+//!     expect: { decision: allow, rule: "/apps/{tier}/**", tier: devel }
+//! ```
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use serde::Deserialize;
+
+use super::load::{self, Failure};
+use super::what_if::{self, Explanation, Question, WhatIf};
+use super::{ConfigArg, Exit};
+use crate::config::Config;
+use crate::types::Principal;
+
+#[derive(Debug, Args)]
+pub(super) struct TestArgs {
+    #[command(flatten)]
+    config: ConfigArg,
+    /// The file with the cases
+    #[arg(value_name = "CASES.yaml")]
+    cases: PathBuf,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CasesFile {
+    cases: Vec<CaseFile>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CaseFile {
+    /// What the case shows; the request itself when absent.
+    name: Option<String>,
+    /// Method and URL, separated by a space.
+    request: String,
+    caller: Option<CallerFile>,
+    expect: ExpectFile,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum CallerFile {
+    Keyword(CallerKeyword),
+    Names(CallerNames),
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum CallerKeyword {
+    Anonymous,
+    Authenticated,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct CallerNames {
+    scopes: Vec<String>,
+    permissions: Vec<String>,
+    groups: Vec<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ExpectFile {
+    decision: DecisionFile,
+    rule: Option<String>,
+    reason: Option<String>,
+    tier: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum DecisionFile {
+    Allow,
+    Deny,
+}
+
+pub(super) fn run(args: &TestArgs) -> Result<Exit, Failure> {
+    let config = load::config(&args.config)?;
+    let name = args.cases.display();
+    let text = std::fs::read_to_string(&args.cases).with_context(|| format!("`{name}` cannot be read"))?;
+    let file: CasesFile = serde_saphyr::from_str(&text).with_context(|| format!("`{name}` is no file of cases"))?;
+    if file.cases.is_empty() {
+        return Err(anyhow::anyhow!("`{name}` holds no case, so it shows nothing").into());
+    }
+    let what_if = WhatIf::new(&config)?;
+    let mut failed = 0usize;
+    for (position, case) in file.cases.iter().enumerate() {
+        let title = case.name.as_deref().unwrap_or(&case.request);
+        let differences = run_case(case, &config, &what_if)
+            .with_context(|| format!("case {} (`{title}`) cannot be run", position.saturating_add(1)))?;
+        if differences.is_empty() {
+            println!("ok      {title}");
+        } else {
+            failed = failed.saturating_add(1);
+            println!("FAILED  {title}\n        {}", case.request);
+            for difference in differences {
+                println!("        {difference}");
+            }
+        }
+    }
+    println!("{} passed, {failed} failed", file.cases.len().saturating_sub(failed));
+    Ok(if failed == 0 { Exit::Done } else { Exit::Failed })
+}
+
+fn run_case(case: &CaseFile, config: &Config, what_if: &WhatIf) -> anyhow::Result<Vec<String>> {
+    let Some((method, url)) = case.request.split_once(' ') else {
+        bail!("`request` is a method and a URL, such as `GET /apps/devel/x`");
+    };
+    let explanation = what_if.ask(Question { method, url: url.trim() }, caller(case, config))?;
+    Ok(differences(&case.expect, &explanation))
+}
+
+fn caller(case: &CaseFile, config: &Config) -> Option<Arc<Principal>> {
+    let nothing = CallerNames::default();
+    let names = match &case.caller {
+        Some(CallerFile::Keyword(CallerKeyword::Anonymous)) => return None,
+        Some(CallerFile::Names(names)) => names,
+        Some(CallerFile::Keyword(CallerKeyword::Authenticated)) | None => &nothing,
+    };
+    Some(Arc::new(what_if::caller(config, &names.scopes, &names.permissions, &names.groups)))
+}
+
+fn differences(expect: &ExpectFile, found: &Explanation) -> Vec<String> {
+    let decision = match expect.decision {
+        DecisionFile::Allow => "allow",
+        DecisionFile::Deny => "deny",
+    };
+    let wanted = [
+        ("decision", Some(decision), Some(found.decision)),
+        ("rule", expect.rule.as_deref(), found.rule.as_deref()),
+        ("reason", expect.reason.as_deref(), Some(found.reason)),
+        ("tier", expect.tier.as_deref(), found.tier.as_deref()),
+    ];
+    let mut lines = Vec::new();
+    for (key, expected, got) in wanted {
+        let Some(expected) = expected else { continue };
+        if got != Some(expected) {
+            lines.push(format!("- {key}: {expected}"));
+            lines.push(format!("+ {key}: {}", got.unwrap_or("(none)")));
+        }
+    }
+    if !lines.is_empty() && decision == found.decision {
+        lines.push(format!("  reason: {}", found.reason));
+    } else if !lines.is_empty() && expect.reason.is_none() {
+        lines.push(format!("  because: {}", found.reason));
+    }
+    lines
+}
