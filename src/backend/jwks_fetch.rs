@@ -24,8 +24,9 @@ use super::system::jitter;
 use crate::token::{Freshness, Held, JwksCache, KeySet, KeySource, UnknownKid};
 use crate::types::{Clock, ProviderId, Random};
 
-/// How long a request waits for a fetch that its unknown `kid` brought about.
-pub const UNKNOWN_KID_WAIT: Duration = Duration::from_millis(250);
+/// How long a request waits for a fetch that its unknown `kid` brought about:
+/// less than the 200 ms after which Envoy takes a check for failed.
+pub const UNKNOWN_KID_WAIT: Duration = Duration::from_millis(150);
 
 /// The keys of one provider, as configured.
 #[derive(Debug, Clone)]

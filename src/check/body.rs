@@ -8,9 +8,9 @@ use minijinja::value::ValueKind;
 use minijinja::{AutoEscape, Environment, Output, State, UndefinedBehavior, Value};
 use serde_json::json;
 
-use super::outcome::Body;
+use super::outcome::{Body, DenyKind};
 use crate::policy::Required;
-use crate::types::Reason;
+use crate::types::{Protocol, Reason};
 
 const TEMPLATE: &str = "error.json";
 
@@ -58,16 +58,22 @@ impl ErrorTemplate {
         environment.add_template_owned(TEMPLATE, template.to_owned())?;
         let template = Self(environment);
         let awkward = Required { tiers: vec!["a\"b\\\n".to_owned()], ..Required::default() };
-        let rendered = template.render(&Refusal {
-            status: 403,
-            reason: Reason::InsufficientTier,
-            required: &awkward,
-            request_id: "a\"b\\\n",
-        })?;
-        match serde_json::from_str::<serde_json::Value>(&rendered) {
-            Ok(_) => Ok(template),
-            Err(source) => Err(TemplateError::NotJson { rendered, source }),
+        // A template may branch on what it sees: every reason is tried.
+        for reason in Reason::ALL {
+            for required in [&awkward, &Required::default()] {
+                let refusal = Refusal {
+                    status: DenyKind::of(reason).http_status(Protocol::Grpc),
+                    reason,
+                    required,
+                    request_id: "a\"b\\\n",
+                };
+                let rendered = template.render(&refusal)?;
+                if let Err(source) = serde_json::from_str::<serde_json::Value>(&rendered) {
+                    return Err(TemplateError::NotJson { rendered, source });
+                }
+            }
         }
+        Ok(template)
     }
 
     fn render(&self, refusal: &Refusal<'_>) -> Result<String, minijinja::Error> {
@@ -233,7 +239,14 @@ mod tests {
 
     #[test]
     fn a_template_that_is_not_json_is_refused() {
-        for template in ["{", "{{ nothing }}", "{\"a\": {{ message }}}", "{{ status", "{\"a\": \"{{ required }}\"}"] {
+        for template in [
+            "{",
+            "{{ nothing }}",
+            "{\"a\": {{ message }}}",
+            "{{ status",
+            "{\"a\": \"{{ required }}\"}",
+            "{% if reason == 'no_rule' %}oops{% else %}{}{% endif %}",
+        ] {
             assert!(ErrorTemplate::parse(template).is_err(), "{template}");
         }
     }

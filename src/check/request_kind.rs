@@ -37,7 +37,7 @@ fn is_token(text: &str) -> bool {
 /// Whether somebody looks at the answer in a browser window.
 pub(super) fn is_navigation(request: &RequestView<'_>) -> bool {
     let grpc = |value: &[u8]| value.starts_with(b"application/grpc");
-    if is_upgrade_to(request, "websocket") || request.header_values("content-type").any(grpc) {
+    if is_websocket(request) || request.header_values("content-type").any(grpc) {
         return false;
     }
     let mut modes = request.header_values("sec-fetch-mode");
@@ -65,6 +65,12 @@ pub(super) fn never_passes(request: &RequestView<'_>) -> Option<&'static str> {
         return Some("refused_method");
     }
     is_upgrade_to(request, "h2c").then_some("h2c_upgrade")
+}
+
+/// Some proxies take `Upgrade` away before they ask; the handshake's own
+/// headers (RFC 6455 section 4.1) stay.
+fn is_websocket(request: &RequestView<'_>) -> bool {
+    is_upgrade_to(request, "websocket") || request.header_values("sec-websocket-key").next().is_some()
 }
 
 fn is_upgrade_to(request: &RequestView<'_>, protocol: &str) -> bool {
