@@ -28,4 +28,6 @@ pub use service::{CheckService, DecisionLog};
 pub use token_cache::{CacheResult, TokenCache};
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod fixture;
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,1 +1,159 @@
+use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode};
+use http_body_util::BodyExt as _;
 
+use super::server::{Aliases, HttpServer, Peer};
+use super::target::{NoTarget, Target, of_auth_request, of_ext_authz, of_forward_auth};
+use crate::check::fixture::service;
+use crate::check::tests::block_on;
+
+fn headers(pairs: &[(&str, &str)]) -> HeaderMap {
+    let mut map = HeaderMap::new();
+    for (name, value) in pairs {
+        let name = HeaderName::from_bytes(name.as_bytes()).expect("name");
+        map.append(name, HeaderValue::from_bytes(value.as_bytes()).expect("value"));
+    }
+    map
+}
+
+fn target<'a>(method: &'a str, target: &'a str, host: Option<&'a str>) -> Target<'a> {
+    Target { method, target: target.as_bytes(), host: host.map(str::as_bytes) }
+}
+
+#[test]
+fn nginx_names_the_request_in_one_of_two_ways() {
+    let url = headers(&[("x-original-method", "GET"), ("x-original-url", "HTTPS://h:8443/a/../b?c#d")]);
+    assert_eq!(of_auth_request(&url), Ok(target("GET", "/a/../b?c#d", Some("h:8443"))));
+    let uri = headers(&[("x-original-method", "GET"), ("x-original-uri", "/a?b"), ("x-forwarded-host", "h")]);
+    assert_eq!(of_auth_request(&uri), Ok(target("GET", "/a?b", Some("h"))));
+    for (pairs, expected) in [
+        (&[("x-original-url", "http://h/a")] as &[_], NoTarget::Missing),
+        (&[("x-original-method", "GET")], NoTarget::Missing),
+        (&[("x-original-method", ""), ("x-original-uri", "/a")], NoTarget::Missing),
+        (&[("x-original-method", "GET"), ("x-original-url", "")], NoTarget::Ambiguous),
+        (&[("x-original-method", "GET"), ("x-original-url", "/a")], NoTarget::Ambiguous),
+        (&[("x-original-method", "GET"), ("x-original-url", "http://h")], NoTarget::Ambiguous),
+        (&[("x-original-method", "GET"), ("x-original-url", "http://h?x=/a")], NoTarget::Ambiguous),
+        (&[("x-original-method", "GET"), ("x-original-url", "http://h\\/a")], NoTarget::Ambiguous),
+        (&[("x-original-method", "GET"), ("x-original-url", "ftp://h/a")], NoTarget::Ambiguous),
+        (&[("x-original-method", "GET"), ("x-original-uri", "/a"), ("x-original-uri", "/b")], NoTarget::Ambiguous),
+        (&[("x-original-method", "GET"), ("x-original-uri", "/a"), ("x-forwarded-uri", "/b")], NoTarget::Ambiguous),
+        (&[("x-original-method", "GET"), ("x-original-uri", "/a"), ("x-forwarded-method", "PUT")], NoTarget::Ambiguous),
+        (
+            &[("x-original-method", "GET"), ("x-original-url", "http://h/a"), ("x-original-uri", "/b")],
+            NoTarget::Ambiguous,
+        ),
+    ] {
+        assert_eq!(of_auth_request(&headers(pairs)), Err(expected), "{pairs:?}");
+    }
+}
+
+#[test]
+fn forward_auth_names_the_request_by_its_own_headers() {
+    let good = headers(&[("x-forwarded-method", "GET"), ("x-forwarded-uri", "/a?b"), ("x-forwarded-host", "h")]);
+    assert_eq!(of_forward_auth(&good), Ok(target("GET", "/a?b", Some("h"))));
+    for (pairs, expected) in [
+        (&[("x-forwarded-uri", "/a")] as &[_], NoTarget::Missing),
+        (&[("x-forwarded-method", "GET"), ("x-forwarded-uri", "")], NoTarget::Missing),
+        (&[("x-forwarded-method", "GET"), ("x-forwarded-uri", "/a"), ("x-original-uri", "/b")], NoTarget::Ambiguous),
+        (
+            &[("x-forwarded-method", "GET"), ("x-forwarded-uri", "/a"), ("x-original-url", "http://h/b")],
+            NoTarget::Ambiguous,
+        ),
+        (
+            &[
+                ("x-forwarded-method", "GET"),
+                ("x-forwarded-uri", "/a"),
+                ("x-forwarded-host", "a"),
+                ("x-forwarded-host", "b"),
+            ],
+            NoTarget::Ambiguous,
+        ),
+    ] {
+        assert_eq!(of_forward_auth(&headers(pairs)), Err(expected), "{pairs:?}");
+    }
+}
+
+#[test]
+fn envoy_names_the_request_by_the_path_behind_the_prefix() {
+    let request = |uri: &str, host: &str| {
+        Request::builder().method("PUT").uri(uri).header("host", host).body(()).expect("request")
+    };
+    let prefix = "/authz/ext-authz";
+    assert_eq!(
+        of_ext_authz(&request("/authz/ext-authz//a/../b?c", "h"), prefix),
+        Ok(target("PUT", "//a/../b?c", Some("h")))
+    );
+    assert_eq!(of_ext_authz(&request("/authz/ext-authz", "h"), prefix), Err(NoTarget::Missing));
+    assert_eq!(of_ext_authz(&request("http://other/authz/ext-authz/a", "h"), prefix), Err(NoTarget::Ambiguous));
+}
+
+fn answer(uri: &str, pairs: &[(&str, &str)], peer: Option<Peer>, aliases: Aliases) -> (StatusCode, HeaderMap, String) {
+    let (check, _) = service(10);
+    let mut server = HttpServer::new(check, &["192.0.2.0/24".parse().expect("network")], aliases);
+    let mut request = Request::builder().uri(uri).body(()).expect("request");
+    request.headers_mut().extend(headers(pairs));
+    if let Some(peer) = peer {
+        request.extensions_mut().insert(peer);
+    }
+    let response = block_on(tower::Service::call(&mut server, request)).expect("infallible");
+    let (parts, body) = response.into_parts();
+    let body = block_on(body.collect()).expect("body").to_bytes();
+    (parts.status, parts.headers, String::from_utf8(body.to_vec()).expect("text"))
+}
+
+const PUBLIC: [(&str, &str); 3] =
+    [("x-forwarded-method", "GET"), ("x-forwarded-uri", "/public/x"), ("x-forwarded-host", "h")];
+
+#[test]
+fn target_headers_count_from_trusted_peers_only() {
+    let from = |peer| answer("/authz/forward-auth", &PUBLIC, peer, Aliases::default()).0;
+    let address = |text: &str| Some(Peer::Address(text.parse().expect("address")));
+    assert_eq!(from(address("192.0.2.7")), StatusCode::OK);
+    assert_eq!(from(address("::ffff:192.0.2.7")), StatusCode::OK);
+    assert_eq!(from(Some(Peer::UnixSocket)), StatusCode::OK);
+    assert_eq!(from(address("198.51.100.1")), StatusCode::FORBIDDEN);
+    assert_eq!(from(address("::1")), StatusCode::FORBIDDEN);
+    assert_eq!(from(None), StatusCode::FORBIDDEN);
+}
+
+#[test]
+fn an_allow_over_http_names_every_header_and_is_not_cached() {
+    let (status, headers, body) = answer("/authz/forward-auth", &PUBLIC, Some(Peer::UnixSocket), Aliases::default());
+    assert_eq!((status, body.as_str()), (StatusCode::OK, ""));
+    assert_eq!(headers["cache-control"], "no-store");
+    for name in
+        ["x-auth-user", "x-auth-scopes", "x-auth-assertion", "x-auth-cookie", "x-auth-query", "x-forwarded-user"]
+    {
+        assert_eq!(headers.get(name).map(HeaderValue::as_bytes), Some(b"" as &[u8]), "{name}");
+    }
+}
+
+#[test]
+fn a_missing_target_is_forbidden_and_other_paths_are_not_there() {
+    let status = |uri: &str, aliases| answer(uri, &[], Some(Peer::UnixSocket), aliases).0;
+    for uri in ["/authz/forward-auth", "/authz/auth-request", "/authz/ext-authz"] {
+        assert_eq!(status(uri, Aliases::default()), StatusCode::FORBIDDEN, "{uri}");
+    }
+    let all = Aliases { oauth2_proxy: true, authelia: true };
+    for uri in ["/oauth2/auth", "/api/authz/auth-request", "/api/authz/forward-auth"] {
+        assert_eq!(status(uri, Aliases::default()), StatusCode::NOT_FOUND, "{uri}");
+        assert_eq!(status(uri, all), StatusCode::FORBIDDEN, "{uri}");
+    }
+    assert_eq!(status("/api/authz/ext-authz/public/x", all), StatusCode::OK);
+    for uri in ["/", "/authz", "/authz/forward-auth/", "/authz/ext-authzx", "/metrics", "/_auth/jwks.json"] {
+        assert_eq!(status(uri, all), StatusCode::NOT_FOUND, "{uri}");
+    }
+}
+
+#[test]
+fn nginx_is_never_told_a_status_it_makes_500_of() {
+    let with =
+        |uri: &str| [("x-original-method".to_owned(), "GET".to_owned()), ("x-original-uri".to_owned(), uri.to_owned())];
+    for uri in ["/public/x", "/nowhere", "/a/../b", "/apps/devel/x", "", "//", "/%"] {
+        let pairs = with(uri);
+        let pairs: Vec<(&str, &str)> = pairs.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let (status, ..) = answer("/authz/auth-request", &pairs, Some(Peer::UnixSocket), Aliases::default());
+        assert!([200, 401, 403].contains(&status.as_u16()), "{uri}: {status}");
+        assert_eq!(status == StatusCode::OK, uri == "/public/x", "{uri}");
+    }
+}
