@@ -324,7 +324,7 @@ async fn nobody_waits_long_for_a_slow_provider() {
     let began = Instant::now();
     assert!(!running.keys.refresh_for_unknown_kid(&main_id()).await);
     let waited = began.elapsed();
-    assert!(waited >= Duration::from_millis(240) && waited < Duration::from_secs(2), "{waited:?}");
+    assert!(waited >= UNKNOWN_KID_WAIT - Duration::from_millis(10) && waited < Duration::from_secs(2), "{waited:?}");
     assert_eq!(running.usable(), Some(5));
     running.stop().await;
 }

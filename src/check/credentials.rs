@@ -114,29 +114,36 @@ fn is_compact_jws(protocol: &str) -> bool {
     header.starts_with("ey") && parts.clone().count() == 2 && parts.all(|part| !part.is_empty())
 }
 
-/// The query to send upstream, with its `?`: without any `access_token` where
-/// the rule reads one there, else as it came.
-pub(crate) fn upstream_query(target: &[u8], places: TokenPlaces) -> String {
+/// Whether a parameter of the query is an `access_token`.
+pub(crate) fn query_holds_token(target: &[u8]) -> bool {
+    query_of(target).split(|byte| *byte == b'&').any(|parameter| is_access_token(name(parameter)))
+}
+
+/// Whether one of the offered subprotocols is a token.
+pub(crate) fn protocols_hold_token(request: &RequestView<'_>) -> bool {
+    protocols(request).any(is_compact_jws)
+}
+
+/// The query to send upstream, with its `?`: without any `access_token` when
+/// `cut`, else as it came.
+pub(crate) fn upstream_query(target: &[u8], cut: bool) -> String {
     let query = query_of(target);
     if query.is_empty() {
         return String::new();
     }
     let kept: Vec<&str> = query
         .split(|byte| *byte == b'&')
-        .filter(|parameter| !(places.query && is_access_token(name(parameter))))
+        .filter(|parameter| !(cut && is_access_token(name(parameter))))
         .filter_map(|parameter| std::str::from_utf8(parameter).ok())
         .collect();
     if kept.is_empty() { String::new() } else { format!("?{}", kept.join("&")) }
 }
 
-/// The subprotocols to send upstream: without the token, and without a
-/// `bearer` that announces it, where the rule reads one there.
-pub(crate) fn upstream_protocols(request: &RequestView<'_>, places: TokenPlaces) -> String {
-    let offered: Vec<&str> = protocols(request).collect();
-    let carries_token = places.websocket_protocol && offered.iter().any(|protocol| is_compact_jws(protocol));
-    let kept: Vec<&str> = offered
-        .into_iter()
-        .filter(|protocol| !carries_token || !(is_compact_jws(protocol) || protocol.eq_ignore_ascii_case("bearer")))
+/// The subprotocols to send upstream: when `cut`, without the token and without
+/// a `bearer` that announces it.
+pub(crate) fn upstream_protocols(request: &RequestView<'_>, cut: bool) -> String {
+    let kept: Vec<&str> = protocols(request)
+        .filter(|protocol| !cut || !(is_compact_jws(protocol) || protocol.eq_ignore_ascii_case("bearer")))
         .collect();
     kept.join(", ")
 }
@@ -198,12 +205,13 @@ mod tests {
         assert_eq!(find(&view("/", &headers), ALL), Credentials::Bearer(token));
         assert_eq!(find(&view("/", &headers), HEADER), Credentials::None);
         assert_eq!(find(&view(&target, &headers), ALL), Credentials::Multiple);
-        assert_eq!(upstream_query(target.as_bytes(), ALL), "?a=1&b=2");
-        assert_eq!(upstream_query(target.as_bytes(), HEADER), format!("?a=1&access_token={token}&b=2"));
-        assert_eq!(upstream_query(b"/x?access%5ftoken=t", ALL), "");
-        assert_eq!(upstream_query(b"/x?", ALL), "");
-        assert_eq!(upstream_protocols(&view("/", &headers), ALL), "chat");
-        assert_eq!(upstream_protocols(&view("/", &headers), HEADER), protocols);
+        assert!(query_holds_token(target.as_bytes()) && protocols_hold_token(&view("/", &headers)));
+        assert_eq!(upstream_query(target.as_bytes(), true), "?a=1&b=2");
+        assert_eq!(upstream_query(target.as_bytes(), false), format!("?a=1&access_token={token}&b=2"));
+        assert_eq!(upstream_query(b"/x?access%5ftoken=t", true), "");
+        assert_eq!(upstream_query(b"/x?", true), "");
+        assert_eq!(upstream_protocols(&view("/", &headers), true), "chat");
+        assert_eq!(upstream_protocols(&view("/", &headers), false), protocols);
     }
 
     #[test]

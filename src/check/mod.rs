@@ -7,11 +7,13 @@
 //! [`Checker::check`] is the only way to a decision, whatever the protocol. It
 //! waits for one thing only: the refresh of a key set that lacks a token's key.
 
+mod answers;
 mod assertion;
 mod body;
 mod checker;
 mod credentials;
 mod identity_headers;
+mod judgement;
 mod outcome;
 mod request_kind;
 mod service;

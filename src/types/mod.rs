@@ -4,20 +4,24 @@
 //! then no longer be wrong. Nothing here reads a clock, the environment or a
 //! file: time and randomness are ports ([`ports`]).
 
+mod host;
 pub mod ports;
 pub mod principal;
 pub mod reason;
 pub mod request;
 pub mod resource;
 pub mod secret;
+mod target_error;
 pub mod tier;
 pub mod time;
 
+pub use host::Host;
 pub use ports::{Clock, Random};
 pub use principal::{Email, NameSet, Principal, ProviderId};
 pub use reason::Reason;
 pub use request::{Protocol, RequestView};
-pub use resource::{CanonicalPath, EncodedSet, Host, TargetError};
+pub use resource::{CanonicalPath, EncodedSet};
 pub use secret::Secret;
+pub use target_error::TargetError;
 pub use tier::{TierIndex, TierSet};
 pub use time::{Monotonic, UnixTime};

@@ -10,108 +10,12 @@ use std::fmt;
 
 use unicode_normalization::UnicodeNormalization;
 
+use super::target_error::TargetError;
+
 /// The longest target that is read, in bytes, query included.
 pub const MAX_TARGET_BYTES: usize = 8 * 1024;
 /// The most path segments.
 pub const MAX_SEGMENTS: usize = 256;
-
-/// Why a target or a host was refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
-pub enum TargetError {
-    /// The target is longer than [`MAX_TARGET_BYTES`].
-    #[error("the target is longer than 8192 bytes")]
-    TooLong,
-    /// The path has more than [`MAX_SEGMENTS`] segments.
-    #[error("the path has more than 256 segments")]
-    TooManySegments,
-    /// The target does not start with `/`.
-    #[error("the target is not in origin form: it must start with `/`")]
-    NotOriginForm,
-    /// The target starts with `//`.
-    #[error("the target starts with `//`, which some programs read as a host")]
-    LeadingDoubleSlash,
-    /// A byte up to 0x20 or 0x7f.
-    #[error("the target holds a control character or a space")]
-    ControlOrSpace,
-    /// A byte from 0x80.
-    #[error("the target holds a raw byte outside ASCII")]
-    RawNonAscii,
-    /// A raw `\`.
-    #[error("the path holds a backslash")]
-    Backslash,
-    /// A raw `;`.
-    #[error("the path holds `;`, which some programs read as a path parameter")]
-    Semicolon,
-    /// A raw `#`.
-    #[error("the target holds `#`")]
-    Fragment,
-    /// `%` without two hexadecimal digits.
-    #[error("the path holds `%` without two hexadecimal digits")]
-    BadPercent,
-    /// An encoded control character.
-    #[error("the path holds an encoded control character")]
-    EncodedControl,
-    /// `%2F` where no rule lets it stand.
-    #[error("the path holds an encoded `/`")]
-    EncodedSlash,
-    /// `%5C`.
-    #[error("the path holds an encoded backslash")]
-    EncodedBackslash,
-    /// `%25` where no rule lets it stand, or a double encoding.
-    #[error("the path holds an encoded `%`")]
-    EncodedPercent,
-    /// `%3B` where no rule lets it stand.
-    #[error("the path holds an encoded `;`")]
-    EncodedSemicolon,
-    /// `%3F` where no rule lets it stand.
-    #[error("the path holds an encoded `?`")]
-    EncodedQuestion,
-    /// `%23` where no rule lets it stand.
-    #[error("the path holds an encoded `#`")]
-    EncodedHash,
-    /// The decoded bytes are not UTF-8.
-    #[error("the path does not decode to valid UTF-8")]
-    InvalidUtf8,
-    /// A `.` or `..` segment in any spelling.
-    #[error("the path holds a `.` or `..` segment")]
-    DotSegment,
-    /// A character that Unicode compatibility folding turns into `/`, `\`, `.`, `%`, `;`, `?` or `#`.
-    #[error("the path holds a character that can be folded into path syntax")]
-    UnicodeStructural,
-    /// The host is not a plain name or address with an optional port.
-    #[error("the host is not a plain name or address with an optional port")]
-    BadHost,
-}
-
-impl TargetError {
-    /// One constant word for logs.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::TooLong => "too-long",
-            Self::TooManySegments => "too-many-segments",
-            Self::NotOriginForm => "not-origin-form",
-            Self::LeadingDoubleSlash => "leading-double-slash",
-            Self::ControlOrSpace => "control-or-space",
-            Self::RawNonAscii => "raw-non-ascii",
-            Self::Backslash => "backslash",
-            Self::Semicolon => "semicolon",
-            Self::Fragment => "fragment",
-            Self::BadPercent => "bad-percent",
-            Self::EncodedControl => "enc-control",
-            Self::EncodedSlash => "enc-slash",
-            Self::EncodedBackslash => "enc-backslash",
-            Self::EncodedPercent => "enc-percent",
-            Self::EncodedSemicolon => "enc-semicolon",
-            Self::EncodedQuestion => "enc-question",
-            Self::EncodedHash => "enc-hash",
-            Self::InvalidUtf8 => "invalid-utf8",
-            Self::DotSegment => "dot-segment",
-            Self::UnicodeStructural => "nfkc-structural",
-            Self::BadHost => "bad-host",
-        }
-    }
-}
 
 /// A set of the encoded characters that a rule can let stand in a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -375,88 +279,6 @@ fn is_blank(character: char) -> bool {
 
 const fn is_structural(character: char) -> bool {
     matches!(character, '/' | '\\' | '.' | '%' | ';' | '?' | '#')
-}
-
-/// A host name or address in lower case, without a default port.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Host {
-    text: String,
-    name_len: usize,
-}
-
-impl Host {
-    /// Reads a raw authority: ASCII letters, digits, `-`, `_` and `.`, or a
-    /// bracketed IPv6 address, then an optional port. The ports 80 and 443 are
-    /// dropped.
-    ///
-    /// # Errors
-    /// [`TargetError::BadHost`] for user information, a list, a trailing dot,
-    /// an empty label, a bad port, and everything outside ASCII.
-    pub fn parse(authority: &[u8]) -> Result<Self, TargetError> {
-        let text = std::str::from_utf8(authority).map_err(|_| TargetError::BadHost)?.to_ascii_lowercase();
-        let (name, port) = split_port(&text).ok_or(TargetError::BadHost)?;
-        if !(is_name(name) || is_bracketed_ipv6(name)) {
-            return Err(TargetError::BadHost);
-        }
-        let port: Option<u16> = match port {
-            None => None,
-            Some(digits) if !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) => {
-                Some(digits.parse().map_err(|_| TargetError::BadHost)?)
-            }
-            Some(_) => return Err(TargetError::BadHost),
-        };
-        let name_len = name.len();
-        let text = match port {
-            None | Some(80 | 443) => name.to_owned(),
-            Some(0) => return Err(TargetError::BadHost),
-            Some(port) => format!("{name}:{port}"),
-        };
-        Ok(Self { text, name_len })
-    }
-
-    /// Name and, where it is not a default one, port.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.text
-    }
-
-    /// The name alone.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        self.text.get(..self.name_len).unwrap_or_default()
-    }
-
-    /// The port that is not a default one, or nothing.
-    #[must_use]
-    pub fn port(&self) -> &str {
-        self.text.get(self.name_len.saturating_add(1)..).unwrap_or_default()
-    }
-}
-
-fn split_port(text: &str) -> Option<(&str, Option<&str>)> {
-    let bracket = text.rfind(']');
-    match text.rfind(':') {
-        Some(colon) if bracket.is_none_or(|bracket| colon > bracket) => {
-            Some((text.get(..colon)?, Some(text.get(colon.checked_add(1)?..)?)))
-        }
-        _ => Some((text, None)),
-    }
-}
-
-fn is_name(name: &str) -> bool {
-    !name.is_empty()
-        && name.len() <= 253
-        && name.split('.').all(|label| {
-            !label.is_empty()
-                && label.len() <= 63
-                && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
-        })
-}
-
-fn is_bracketed_ipv6(name: &str) -> bool {
-    name.strip_prefix('[')
-        .and_then(|rest| rest.strip_suffix(']'))
-        .is_some_and(|address| address.parse::<std::net::Ipv6Addr>().is_ok())
 }
 
 #[cfg(test)]

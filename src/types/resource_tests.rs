@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::types::Host;
 
 fn canonical(target: &str) -> Result<String, TargetError> {
     CanonicalPath::parse(target.as_bytes()).map(|path| path.as_str().to_owned())

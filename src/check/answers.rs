@@ -1,0 +1,207 @@
+//! How a judgement is put into an outcome: what the upstream, the client, the
+//! log are told.
+
+use super::assertion::AssertionError;
+use super::body::{Refusal, html_body, json_body};
+use super::credentials;
+use super::identity_headers::{ASSERTION_HEADER, Identity};
+use super::judgement::{Check, Subject};
+use super::outcome::{Allow, Answer, CheckOutcome, DecisionRecord, Denial, DenyKind, Response, challenge};
+use super::request_kind::{self, Preflight};
+use crate::policy::{Required, TokenPlaces};
+use crate::types::{CanonicalPath, Host, Principal, Protocol, Reason, TierSet};
+
+impl Check<'_, '_> {
+    /// A page of the service that is answered inside gRPC `Check` itself.
+    pub(super) fn own_page(&self, path: &CanonicalPath) -> Option<CheckOutcome> {
+        let own = path.as_str().strip_prefix(&self.snapshot.base_path)?;
+        if self.request.protocol != Protocol::Grpc || own != "/jwks.json" || self.request.method != "GET" {
+            return None;
+        }
+        let body = self.checker.assertion_jwks()?;
+        let mut record = self.record(None);
+        record.path = path.as_str().to_owned();
+        record.allowed = true;
+        record.reason = Reason::Ok;
+        let headers = vec![
+            ("content-type", "application/jwk-set+json".to_owned()),
+            ("cache-control", "public, max-age=300".to_owned()),
+        ];
+        let otherwise = self.upstream(None, None, TierSet::EMPTY, String::new());
+        let response = Response { status: 200, headers, body, otherwise };
+        Some(CheckOutcome { answer: Answer::Respond(Box::new(response)), record })
+    }
+
+    pub(super) fn allow(&self, subject: &Subject<'_>, principal: Option<&Principal>, held: TierSet) -> CheckOutcome {
+        let mut record = self.record(Some(subject));
+        record.allowed = true;
+        record.reason = Reason::Ok;
+        record.tiers = self.tier_names(held);
+        let Ok(assertion) = self.assertion(principal, &record.tiers) else {
+            return self.deny(Some(subject), Reason::Unavailable, Some("assertion"), &Required::default());
+        };
+        let mut allow = self.upstream(Some(subject), principal, held, assertion);
+        allow.cors_origin = self.cors_origin(Some(subject));
+        CheckOutcome { answer: Answer::Allow(Box::new(allow)), record }
+    }
+
+    /// The signed assertion, or nothing where none is asked for.
+    fn assertion(&self, principal: Option<&Principal>, tiers: &[String]) -> Result<String, AssertionError> {
+        let Some(settings) = &self.snapshot.assertion else { return Ok(String::new()) };
+        let clock = &self.checker.ports.clock;
+        let (now, monotonic) = (clock.now(), clock.monotonic());
+        self.checker.assertion_keys.sign(settings, principal, tiers, &self.decision_id, now, monotonic)
+    }
+
+    /// What goes to the upstream; every way to let a request pass ends here, so
+    /// that none of them leaves a managed header as the client sent it.
+    fn upstream(
+        &self,
+        subject: Option<&Subject<'_>>,
+        principal: Option<&Principal>,
+        held: TierSet,
+        assertion: String,
+    ) -> Allow {
+        let tiers = self.snapshot.policy.tiers();
+        let identity = Identity {
+            principal,
+            tiers,
+            held,
+            tier: subject.and_then(|subject| subject.matched.tier()).map(|tier| tiers.name(tier)),
+            request_id: &self.request_id,
+        };
+        let mut headers = self.snapshot.identity.values(&identity);
+        headers.push((Box::from(ASSERTION_HEADER), assertion));
+        let managed = |name: &str| headers.iter().any(|(held, _)| held.as_ref() == name);
+        let mut remove: Vec<String> =
+            self.snapshot.identity.reserved().filter(|name| !managed(name)).map(str::to_owned).collect();
+        for (name, _) in self.request.headers {
+            if self.snapshot.identity.is_alias(name) && !remove.iter().any(|held| held == name) {
+                remove.push((*name).to_owned());
+            }
+        }
+        let places = subject.map_or(NO_PLACES, |subject| subject.matched.rule().token_places());
+        let query_cut = places.query && credentials::query_holds_token(self.request.target);
+        let websocket_protocol_cut = places.websocket_protocol && credentials::protocols_hold_token(self.request);
+        Allow {
+            headers,
+            remove,
+            query: credentials::upstream_query(self.request.target, query_cut),
+            query_cut,
+            websocket_protocol: credentials::upstream_protocols(self.request, websocket_protocol_cut),
+            websocket_protocol_cut,
+            cookie: request_kind::cookies(self.request),
+            cors_origin: None,
+        }
+    }
+
+    pub(super) fn answer_preflight(&self, subject: &Subject<'_>, preflight: &Preflight) -> CheckOutcome {
+        let mut record = self.record(Some(subject));
+        record.allowed = true;
+        record.reason = Reason::Ok;
+        let mut headers = vec![
+            ("access-control-allow-origin", preflight.origin.clone()),
+            ("access-control-allow-methods", preflight.method.clone()),
+            ("access-control-max-age", "600".to_owned()),
+            ("vary", "Origin, Access-Control-Request-Method, Access-Control-Request-Headers".to_owned()),
+        ];
+        if let Some(names) = &preflight.headers {
+            headers.push(("access-control-allow-headers", names.clone()));
+        }
+        let mut otherwise = self.upstream(Some(subject), None, TierSet::EMPTY, String::new());
+        otherwise.cors_origin = Some(preflight.origin.clone());
+        let response = Response { status: 204, headers, body: String::new(), otherwise };
+        CheckOutcome { answer: Answer::Respond(Box::new(response)), record }
+    }
+
+    pub(super) fn deny_unmatched(&self, path: &CanonicalPath, host: Option<&Host>) -> CheckOutcome {
+        let refusal = path.encoded().refusal();
+        let (reason, cause) = match refusal {
+            Some(error) => (Reason::BadTarget, Some(error.as_str())),
+            None => (Reason::NoRule, None),
+        };
+        let mut outcome = self.deny(None, reason, cause, &Required::default());
+        outcome.record.path = path.as_str().to_owned();
+        outcome.record.host = host.map(|host| host.as_str().to_owned()).unwrap_or_default();
+        outcome
+    }
+
+    pub(super) fn deny(
+        &self,
+        subject: Option<&Subject<'_>>,
+        reason: Reason,
+        cause: Option<&'static str>,
+        required: &Required,
+    ) -> CheckOutcome {
+        self.deny_as(DenyKind::of(reason), subject, reason, cause, required)
+    }
+
+    pub(super) fn deny_as(
+        &self,
+        kind: DenyKind,
+        subject: Option<&Subject<'_>>,
+        reason: Reason,
+        cause: Option<&'static str>,
+        required: &Required,
+    ) -> CheckOutcome {
+        let mut record = self.record(subject);
+        record.reason = reason;
+        record.cause = cause;
+        let refusal =
+            Refusal { status: kind.http_status(self.request.protocol), reason, required, request_id: &self.request_id };
+        let body = if request_kind::is_navigation(self.request) {
+            html_body(&refusal)
+        } else {
+            json_body(&refusal, self.snapshot.errors.as_ref())
+        };
+        let denial = Denial {
+            kind,
+            reason,
+            challenge: challenge(reason, required),
+            body,
+            cors_origin: self.cors_origin(subject),
+        };
+        CheckOutcome { answer: Answer::Deny(Box::new(denial)), record }
+    }
+
+    fn cors_origin(&self, subject: Option<&Subject<'_>>) -> Option<String> {
+        let origin = self.request.single_header("origin")?;
+        let allowed = subject?.matched.rule().allows_origin(origin);
+        allowed.then(|| String::from_utf8_lossy(origin).into_owned())
+    }
+
+    fn tier_names(&self, held: TierSet) -> Vec<String> {
+        held.iter().map(|tier| self.snapshot.policy.tiers().name(tier).to_owned()).collect()
+    }
+
+    fn record(&self, subject: Option<&Subject<'_>>) -> DecisionRecord {
+        let tiers = self.snapshot.policy.tiers();
+        DecisionRecord {
+            request_id: self.request_id.clone(),
+            decision_id: self.decision_id.clone(),
+            protocol: self.request.protocol,
+            method: request_kind::loggable(self.request.method.as_bytes(), 32),
+            host: match subject {
+                Some(subject) => subject.host.as_ref().map(|host| host.as_str().to_owned()).unwrap_or_default(),
+                None => self.request.host.map(|host| request_kind::loggable(host, 255)).unwrap_or_default(),
+            },
+            path: match subject {
+                Some(subject) => subject.path.as_str().to_owned(),
+                None => request_kind::loggable_path(self.request.target),
+            },
+            rule: subject.map(|subject| subject.matched.rule().name().to_owned()),
+            tier: subject.and_then(|subject| subject.matched.tier()).map(|tier| tiers.name(tier).to_owned()),
+            tiers: Vec::new(),
+            allowed: false,
+            reason: Reason::Unavailable,
+            cause: None,
+            subject: None,
+            provider: None,
+            token: None,
+            policy: self.snapshot.policy.fingerprint().to_owned(),
+        }
+    }
+}
+
+/// For a request under no rule: nothing is read, so nothing is cut out.
+const NO_PLACES: TokenPlaces = TokenPlaces { header: true, query: false, websocket_protocol: false };
