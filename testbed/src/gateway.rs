@@ -101,14 +101,24 @@ impl Gateway {
         retry_taken_port(|| self.start_on(free_port()?, backends))
     }
 
+    /// Starts it on a free port with texts of its config replaced, as somebody who adapts the sample would; each must occur.
+    pub fn start_edited(self, backends: &Backends, edits: &[(&str, &str)]) -> Result<RunningGateway> {
+        retry_taken_port(|| self.launch(free_port()?, backends, edits))
+    }
+
     /// Starts it on this port.
     pub fn start_on(self, port: u16, backends: &Backends) -> Result<RunningGateway> {
+        self.launch(port, backends, &[])
+    }
+
+    fn launch(self, port: u16, backends: &Backends, edits: &[(&str, &str)]) -> Result<RunningGateway> {
         let dir = guard::scratch_dir(&format!("{}-config", self.name()))?;
         let shipped = repo_root().join(self.config());
         let folder = shipped.parent().context("a config stands in a folder")?;
         render(folder, dir.path(), &self.replacements(port, backends))
             .with_context(|| format!("cannot render {}", self.config()))?;
         let config = dir.path().join(shipped.file_name().unwrap_or_default());
+        edit(&config, edits)?;
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let process = self
             .command(&config, dir.path())?
@@ -217,6 +227,17 @@ fn render(from: &Path, to: &Path, numbers: &[(u16, u16)]) -> Result<()> {
     let missing: Vec<u16> =
         numbers.iter().zip(found).filter(|(_, found)| !found).map(|((number, _), _)| *number).collect();
     if missing.is_empty() { Ok(()) } else { bail!("the config names no port {missing:?}: it has changed") }
+}
+
+fn edit(file: &Path, edits: &[(&str, &str)]) -> Result<()> {
+    let mut text = std::fs::read_to_string(file)?;
+    for (old, new) in edits {
+        if !text.contains(old) {
+            bail!("the config holds no `{old}`: it has changed");
+        }
+        text = text.replace(old, new);
+    }
+    Ok(std::fs::write(file, text)?)
 }
 
 fn text_files(folder: &Path) -> Result<Vec<PathBuf>> {
