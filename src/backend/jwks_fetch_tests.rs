@@ -13,7 +13,7 @@ use serde_json::json;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use super::{JwksSettings, JwksWorld, ProviderKeys, RefreshObserver};
+use super::{JwksSettings, JwksWorld, ProviderKeys, RefreshObserver, UNKNOWN_KID_WAIT};
 use crate::backend::http_client::{FetchUrl, HttpClient};
 use crate::backend::jwks_source::{JwksSource, RefreshResult};
 use crate::backend::system::{SystemClock, SystemRandom};
