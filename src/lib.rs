@@ -14,6 +14,11 @@
 //! wires everything, `cli` (layer 8) is what people call. Arrows go downwards
 //! only; `tests/it/layering.rs` holds them.
 
+#![cfg_attr(
+    test,
+    expect(clippy::disallowed_methods, reason = "tests read their vectors and measure; what they test may not")
+)]
+
 pub mod app;
 pub mod backend;
 pub mod check;

@@ -36,7 +36,7 @@ impl<H: Health> Workers<H> {
     /// Deals one connection to the next worker in turn.
     pub(super) fn deal(&self, job: Job<H>) {
         let turn = self.next.fetch_add(1, Ordering::Relaxed) % self.ways.len().max(1);
-        if let Some(Err(_)) = self.ways.get(turn).map(|way| way.send(job)) {
+        if self.ways.get(turn).is_some_and(|way| way.send(job).is_err()) {
             tracing::error!(worker = turn, "worker is gone, its connection is closed");
         }
     }

@@ -14,7 +14,7 @@ fn copy(directory: &std::path::Path) -> JwksCopy {
 }
 
 fn refusal(copy: &JwksCopy, at: UnixTime) -> CopyError {
-    copy.load(MAX_STALE, at).err().expect("refused")
+    copy.load(MAX_STALE, at).expect_err("refused")
 }
 
 #[test]
@@ -50,7 +50,7 @@ fn a_copy_that_cannot_be_trusted_is_not_used() {
     fs::set_permissions(&copy.file, fs::Permissions::from_mode(0o600)).unwrap();
 
     let text = fs::read_to_string(&copy.file).unwrap();
-    for broken in ["", "{}", &text[..text.len() / 2], &text.replace("\\\"keys\\\"", "\\\"k\\\"")] {
+    for broken in ["", "{}", text.split_at(text.len() / 2).0, &text.replace("\\\"keys\\\"", "\\\"k\\\"")] {
         fs::write(&copy.file, broken).unwrap();
         assert!(matches!(refusal(&copy, now()), CopyError::Malformed));
     }

@@ -100,10 +100,10 @@ impl Checker {
             self.ports.refresh.refresh(provider).await;
             caller = match check.caller(&subject) {
                 Caller::AskKeys(_) => Caller::Refused(Reason::InvalidToken, "kid_unknown"),
-                told => told,
+                told @ (Caller::Anonymous | Caller::Known(..) | Caller::Refused(..)) => told,
             };
         }
-        check.judge(&subject, caller)
+        check.judge(&subject, &caller)
     }
 
     /// Decides a request as if `caller` had sent it, whatever credentials stand
@@ -115,7 +115,7 @@ impl Checker {
         match check.subject() {
             Ok(subject) => {
                 let caller = caller.map_or(Caller::Anonymous, |principal| Caller::Known(principal, None));
-                check.judge(&subject, caller)
+                check.judge(&subject, &caller)
             }
             Err(outcome) => *outcome,
         }

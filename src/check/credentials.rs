@@ -19,9 +19,9 @@ pub(crate) enum Credentials<'a> {
 
 /// Finds the one credential in the places that the rule names.
 pub(crate) fn find<'a>(request: &RequestView<'a>, places: TokenPlaces) -> Credentials<'a> {
-    let header = places.header.then(|| in_authorization(request)).unwrap_or(Credentials::None);
-    let query = places.query.then(|| in_query(request.target)).unwrap_or(Credentials::None);
-    let protocol = places.websocket_protocol.then(|| in_protocols(request)).unwrap_or(Credentials::None);
+    let header = if places.header { in_authorization(request) } else { Credentials::None };
+    let query = if places.query { in_query(request.target) } else { Credentials::None };
+    let protocol = if places.websocket_protocol { in_protocols(request) } else { Credentials::None };
     [query, protocol].into_iter().fold(header, |found, next| match (found, next) {
         (found, Credentials::None) => found,
         (Credentials::None, next) => next,

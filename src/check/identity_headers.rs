@@ -75,7 +75,7 @@ impl IdentityHeaders {
     pub fn new(profiles: &[HeaderProfile], claims: &[(String, ClaimPath)], strip: &[String]) -> Self {
         let mut fields: Vec<(Box<str>, Field)> = Vec::new();
         for profile in profiles {
-            fields.extend(profile.fields().map(|(name, field)| (Box::from(name), field)));
+            fields.extend(profile.fields().iter().map(|(name, field)| (Box::from(*name), field.clone())));
         }
         for (name, claim) in claims {
             let name = name.to_ascii_lowercase().into_boxed_str();
@@ -117,8 +117,8 @@ impl IdentityHeaders {
 }
 
 impl HeaderProfile {
-    fn fields(self) -> impl Iterator<Item = (&'static str, Field)> {
-        let fields: &[(&str, Field)] = match self {
+    fn fields(self) -> &'static [(&'static str, Field)] {
+        match self {
             Self::XAuth => &[
                 ("x-auth-user", Field::Subject),
                 ("x-auth-email", Field::Email),
@@ -142,8 +142,7 @@ impl HeaderProfile {
                 ("x-auth-request-preferred-username", Field::Name),
                 ("x-auth-request-groups", Field::Groups),
             ],
-        };
-        fields.to_vec().into_iter()
+        }
     }
 }
 
@@ -190,7 +189,11 @@ fn claim_text(value: &serde_json::Value) -> String {
                 .iter()
                 .map(|item| match item {
                     serde_json::Value::String(text) => printable(text, ","),
-                    other => claim_text(other),
+                    serde_json::Value::Null
+                    | serde_json::Value::Bool(_)
+                    | serde_json::Value::Number(_)
+                    | serde_json::Value::Array(_)
+                    | serde_json::Value::Object(_) => claim_text(item),
                 })
                 .collect();
             texts.join(",")

@@ -147,16 +147,16 @@ impl<'s, 'r> Check<'s, 'r> {
         }
     }
 
-    pub(super) fn judge(&self, subject: &Subject<'_>, caller: Caller) -> CheckOutcome {
+    pub(super) fn judge(&self, subject: &Subject<'_>, caller: &Caller) -> CheckOutcome {
         if let Some(preflight) = &subject.preflight {
             return self.answer_preflight(subject, preflight);
         }
         let tiers = self.snapshot.policy.tiers();
-        let principal = match &caller {
+        let principal = match caller {
             Caller::Known(principal, _) => Some(principal.as_ref()),
             Caller::Anonymous | Caller::Refused(..) | Caller::AskKeys(_) => None,
         };
-        let mut outcome = match (subject.matched.decide(tiers, principal, subject.route_tier), &caller) {
+        let mut outcome = match (subject.matched.decide(tiers, principal, subject.route_tier), caller) {
             (Decision::Allow(_), _) if self.request.method != self.method() => {
                 self.deny(Some(subject), Reason::BadTarget, Some("method_spelling"), &Required::default())
             }
@@ -171,7 +171,7 @@ impl<'s, 'r> Check<'s, 'r> {
                 self.deny(Some(subject), reason, None, &subject.matched.required(tiers, subject.route_tier))
             }
         };
-        if let Caller::Known(principal, cache) = &caller {
+        if let Caller::Known(principal, cache) = caller {
             outcome.record.subject = Some(Arc::from(principal.subject.as_ref()));
             outcome.record.provider = Some(principal.provider.as_str().to_owned());
             outcome.record.token = *cache;

@@ -250,9 +250,9 @@ fn world() -> impl Strategy<Value = (Vec<Value>, Vec<(String, String)>)> {
             text.push_str(segment);
         }
         if rest {
-            text.push_str("/**")
+            text.push_str("/**");
         } else if text.is_empty() {
-            text.push('/')
+            text.push('/');
         }
         text
     });
@@ -298,7 +298,7 @@ fn slow_find(rules: &[Value], host: &str, path: &str, method: &str) -> Option<St
         .filter_map(|rule| {
             let host_rank = match rule["host"].as_str() {
                 None => 0,
-                Some(wild) if wild.starts_with("*.") && host.ends_with(&wild[1..]) => 1,
+                Some(wild) if wild.strip_prefix('*').is_some_and(|domain| domain.starts_with('.') && host.ends_with(domain)) => 1,
                 Some(exact) if exact == host => 2,
                 Some(_) => return None,
             };

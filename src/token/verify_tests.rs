@@ -230,7 +230,7 @@ fn one_signature_has_one_spelling() {
     let alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let spellings = alphabet.chars().filter(|other| *other != last);
     for other in spellings {
-        let respelled = format!("{}{other}", &good[..good.len() - 1]);
+        let respelled = format!("{}{other}", good.split_at(good.len() - 1).0);
         assert!(check(&respelled).is_err(), "{other} for {last}");
     }
 }
@@ -487,7 +487,8 @@ proptest! {
         ]);
         for token in good {
             let at = at.index(token.len());
-            let changed = format!("{}{replacement}{}", &token[..at], &token[at + 1..]);
+            let (before, after) = (token.split_at(at).0, token.split_at(at + 1).1);
+            let changed = format!("{before}{replacement}{after}");
             prop_assert!(changed == *token || check(&changed).is_err());
         }
     }

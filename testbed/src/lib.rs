@@ -15,6 +15,8 @@
 //! raw_http   requests byte by byte     websocket  a WebSocket client   socketio  the Socket.IO client
 //! ```
 
+#![expect(clippy::disallowed_methods, reason = "the test bed is the outside world: processes, files, waiting")]
+
 pub mod apps;
 pub mod component;
 pub mod gateway;

@@ -1,5 +1,17 @@
-//! The one integration binary. Each module is a subject; components come from
-//! the test bed, and one that is missing fails its tests by name.
+//! The one integration binary: each more would cost another link. Each module
+//! is a subject; components come from the test bed, and one that is missing
+//! fails its tests by name.
+//!
+//! `#[cfg(test)]` lets `clippy.toml` know the functions that tests share as tests.
+
+#![allow(
+    clippy::disallowed_methods,
+    clippy::string_slice,
+    clippy::wildcard_enum_match_arm,
+    reason = "clippy has no switch that allows these in tests"
+)]
 
 #[cfg(test)]
 mod grid;
+#[cfg(test)]
+mod layering;

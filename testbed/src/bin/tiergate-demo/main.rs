@@ -2,6 +2,7 @@
 //! who is admitted where, measured there and then.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a demonstration is what it prints")]
+#![expect(clippy::disallowed_methods, reason = "it runs at the outside: threads, the environment")]
 
 mod measure;
 mod report;
