@@ -59,6 +59,7 @@ impl Listener {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "a socket is a file: an old one is removed, the new one gets its mode")]
 fn bind_unix(path: &Path) -> io::Result<UnixListener> {
     if std::fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket()) {
         if std::os::unix::net::UnixStream::connect(path).is_ok() {

@@ -1,6 +1,8 @@
 //! The copy of a key set on disk, so that a restart while the provider is down
 //! still serves.
 
+#![expect(clippy::disallowed_methods, reason = "this module is the copy on disk")]
+
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};

@@ -1,5 +1,7 @@
 //! The real clocks and the real randomness.
 
+#![expect(clippy::disallowed_methods, reason = "this module is the real clock")]
+
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::types::{Clock, Monotonic, Random, UnixTime};

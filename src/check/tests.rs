@@ -27,14 +27,14 @@ fn ask(method: &str, target: &str, headers: Headers<'_>, caller: Option<Arc<Prin
 fn allow(outcome: CheckOutcome) -> Allow {
     match outcome.answer {
         Answer::Allow(allow) => *allow,
-        other => panic!("not allowed: {other:?}"),
+        other @ (Answer::Deny(_) | Answer::Respond(_)) => panic!("not allowed: {other:?}"),
     }
 }
 
 fn denial(outcome: CheckOutcome) -> Denial {
     match outcome.answer {
         Answer::Deny(denial) => *denial,
-        other => panic!("not denied: {other:?}"),
+        other @ (Answer::Allow(_) | Answer::Respond(_)) => panic!("not denied: {other:?}"),
     }
 }
 

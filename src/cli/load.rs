@@ -1,5 +1,7 @@
 //! Reads the config that a command names: file, `.env`, environment.
 
+#![expect(clippy::disallowed_methods, reason = "this module brings files and environment to the config")]
+
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;

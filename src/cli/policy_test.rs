@@ -85,6 +85,7 @@ enum DecisionFile {
     Deny,
 }
 
+#[expect(clippy::disallowed_methods, reason = "the command line opens the files that it is given")]
 pub(super) fn run(args: &TestArgs) -> Result<Exit, Failure> {
     let config = load::config(&args.config)?;
     let name = args.cases.display();

@@ -298,7 +298,7 @@ fn slow_find(rules: &[Value], host: &str, path: &str, method: &str) -> Option<St
         .filter_map(|rule| {
             let host_rank = match rule["host"].as_str() {
                 None => 0,
-                Some(wild) if wild.strip_prefix('*').is_some_and(|domain| domain.starts_with('.') && host.ends_with(domain)) => 1,
+                Some(wild) if wild.starts_with("*.") && host.ends_with(wild.trim_start_matches('*')) => 1,
                 Some(exact) if exact == host => 2,
                 Some(_) => return None,
             };
