@@ -17,6 +17,7 @@ use bytes::Bytes;
 use futures_util::FutureExt as _;
 use tokio::sync::{Notify, watch};
 
+use super::causes::Causes;
 use super::http_client::HttpClient;
 use super::jwks_copy::JwksCopy;
 use super::jwks_source::{JwksSource, RefreshError, RefreshResult};
@@ -173,7 +174,7 @@ impl JwksFetcher {
                 cache.on_restored(Arc::new(keys), age, now);
             }
             Some(Err(error)) => {
-                tracing::warn!(provider, error = &error as &dyn std::error::Error, "copy of the key set not used");
+                tracing::warn!(provider, error = %Causes(&error), "copy of the key set not used");
             }
             None | Some(Ok(None)) => {}
         }
@@ -261,7 +262,7 @@ impl JwksFetcher {
         self.slot.cache().on_failure(self.world.clock.monotonic());
         let provider = self.settings.provider.as_str();
         let result = error.result().as_str();
-        tracing::warn!(provider, result, error = error as &dyn std::error::Error, "key set not refreshed");
+        tracing::warn!(provider, result, error = %Causes(error), "key set not refreshed");
     }
 
     fn report(&self, keys: &KeySet) {
@@ -284,7 +285,7 @@ impl JwksFetcher {
         match stored {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
-                tracing::warn!(provider, error = &error as &dyn std::error::Error, "copy of the key set not written");
+                tracing::warn!(provider, error = %Causes(&error), "copy of the key set not written");
             }
             Err(_) => tracing::warn!(provider, "copy of the key set not written"),
         }

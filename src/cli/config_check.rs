@@ -12,7 +12,7 @@ pub(super) fn run(arg: &ConfigArg) -> Result<Exit, Failure> {
     }
     let (tiers, rules) = (config.policy.tiers().iter().count(), config.policy.rules().len());
     println!(
-        "ok: {tiers} tiers, {rules} rules, {} identity providers, policy {}",
+        "ok: tiers {tiers}, rules {rules}, identity providers {}, policy {}",
         config.identity_providers.len(),
         config.policy.fingerprint()
     );
