@@ -45,6 +45,10 @@ pub struct HttpServer {
     aliases: Aliases,
 }
 
+/// What stands before the original path in Envoy's HTTP protocol.
+const EXT_AUTHZ: &str = "/authz/ext-authz";
+const EXT_AUTHZ_ALIAS: &str = "/api/authz/ext-authz";
+
 /// A path of this listener.
 enum Endpoint {
     Decision(Protocol, &'static str),
@@ -69,17 +73,16 @@ impl HttpServer {
 
     fn endpoint(&self, path: &str) -> Endpoint {
         let Aliases { oauth2_proxy, authelia } = self.aliases;
-        let under =
-            |prefix: &str| path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
         match path {
             "/authz/auth-request" => Endpoint::Decision(Protocol::AuthRequest, ""),
             "/authz/forward-auth" => Endpoint::Decision(Protocol::ForwardAuth, ""),
             "/oauth2/auth" if oauth2_proxy => Endpoint::Decision(Protocol::AuthRequest, ""),
             "/api/authz/auth-request" if authelia => Endpoint::Decision(Protocol::AuthRequest, ""),
             "/api/authz/forward-auth" if authelia => Endpoint::Decision(Protocol::ForwardAuth, ""),
-            _ if under("/authz/ext-authz") => Endpoint::Decision(Protocol::ExtAuthz, "/authz/ext-authz"),
-            _ if authelia && under("/api/authz/ext-authz") => {
-                Endpoint::Decision(Protocol::ExtAuthz, "/api/authz/ext-authz")
+            // What follows is the client's, with or without its `/`: it is the check that refuses it.
+            _ if path.starts_with(EXT_AUTHZ) => Endpoint::Decision(Protocol::ExtAuthz, EXT_AUTHZ),
+            _ if authelia && path.starts_with(EXT_AUTHZ_ALIAS) => {
+                Endpoint::Decision(Protocol::ExtAuthz, EXT_AUTHZ_ALIAS)
             }
             _ if path.strip_prefix(self.check.checker().snapshot().base_path.as_str()) == Some("/jwks.json") => {
                 Endpoint::Jwks
