@@ -12,6 +12,8 @@
 )]
 
 #[cfg(test)]
+mod cases;
+#[cfg(test)]
 mod grid;
 #[cfg(test)]
 mod layering;
