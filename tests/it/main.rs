@@ -17,3 +17,5 @@ mod cases;
 mod grid;
 #[cfg(test)]
 mod layering;
+#[cfg(test)]
+mod supply_chain;
