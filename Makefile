@@ -1,0 +1,80 @@
+# The commands that people and CI share. `make demo` and `make test` are enough
+# on a fresh machine; both install what they run with.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+
+CARGO ?= cargo
+# The tools of `make audit` and `make fuzz` stand here, beside the components of `make setup`.
+TOOLS := $(CURDIR)/.tools
+CARGO_FUZZ_VERSION := 0.13.2
+CARGO_DENY_VERSION := 0.20.2
+# Each fuzz target runs for this long.
+FUZZ_SECONDS ?= 60
+FUZZ_TARGETS := path token config check_request
+
+.PHONY: help
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: setup
+setup: cargo-is-there ## install the real proxies and apps that demo and tests run, into .tools/
+	@bash testbed/setup/setup.sh
+
+.PHONY: demo
+demo: setup ## apps behind Envoy and nginx, and a table of who is let in; CHECK=1 ends after the table
+	@$(CARGO) build --quiet --locked --workspace --bins
+	$(CARGO) run --quiet --locked --package tiergate-testbed --bin tiergate-demo -- $(if $(filter-out 0 no false,$(CHECK)),--check)
+
+.PHONY: test
+test: setup ## every test, against the real proxies
+	@$(CARGO) test --locked --workspace
+
+.PHONY: lint
+lint: cargo-is-there ## format, clippy with warnings denied, and the shipped configs
+	@$(CARGO) fmt --all --check
+	$(CARGO) clippy --quiet --locked --workspace --all-targets -- --deny warnings
+	bash -n testbed/setup/setup.sh .ci/run
+	for config in examples/demo/tiergate.yaml examples/readme/tiergate.yaml; do
+	  $(CARGO) run --quiet --locked --bin tiergate -- config check -c "$$config" >/dev/null
+	done
+	echo "lint: format, clippy, scripts and sample configs are fine"
+
+# Not part of `lint`: an advisory published tomorrow would break a tree that has
+# not changed, and the list of advisories has to be fetched.
+.PHONY: audit
+audit: cargo-is-there ## known advisories, licences, bans and sources of all dependencies (needs the network)
+	@$(call install,cargo-deny,$(CARGO_DENY_VERSION))
+	PATH="$(TOOLS)/bin:$$PATH" $(CARGO) deny check
+
+.PHONY: fuzz
+fuzz: cargo-is-there ## each fuzz target for FUZZ_SECONDS (60) with a nightly toolchain
+	@rustup run nightly rustc --version >/dev/null 2>&1 || {
+	  echo "fuzz: a nightly toolchain is missing; install one with: rustup toolchain install nightly --profile minimal" >&2
+	  exit 1
+	}
+	$(call install,cargo-fuzz,$(CARGO_FUZZ_VERSION))
+	bash fuzz/run.sh $(FUZZ_SECONDS) $(FUZZ_TARGETS)
+
+.PHONY: bench
+bench: setup ## checks a second and latency of the release build, beside a floor measured in the same run
+	@$(CARGO) build --release --locked --bin tiergate
+	$(CARGO) run --release --locked --package tiergate-testbed --bin tiergate-bench
+
+.PHONY: cargo-is-there
+cargo-is-there:
+	@command -v $(CARGO) >/dev/null 2>&1 || {
+	  echo "cargo is missing: install Rust with rustup (rust-toolchain.toml names the version), then run make again" >&2
+	  exit 1
+	}
+
+# install NAME,VERSION: a cargo tool at a pinned version, once.
+define install
+[ "$$("$(TOOLS)/bin/$(1)" --version 2>/dev/null | awk '{ print $$2 }')" = "$(2)" ] || {
+  echo "installing $(1) $(2) into .tools/ (some minutes, once)"
+  $(CARGO) install --quiet --locked --root "$(TOOLS)" --version $(2) $(1)
+}
+endef
