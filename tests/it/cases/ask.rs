@@ -294,6 +294,10 @@ fn hold_invariants(way: Way, answered: &Answered) -> Result<(), String> {
             Ok(())
         };
     }
+    // Envoy removes after it sets (H007).
+    if let Some((name, _)) = headers.iter().find(|(name, _)| removed.contains(name)) {
+        return Err(format!("`{name}` is set and removed"));
+    }
     for name in MANAGED {
         let (set, gone) = (answered.values(name).len(), removed.iter().filter(|held| *held == name).count());
         let whole = if way == Way::Grpc { set + gone == 1 } else { set == 1 };

@@ -8,6 +8,7 @@
 mod ask;
 mod corpus;
 mod forge;
+mod headers;
 mod paths;
 mod raw_codec;
 mod service;

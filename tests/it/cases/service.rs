@@ -46,6 +46,7 @@ rules:
   - { host: portal.example.com, path: /apps/ea/**,     tier: ea }
   - { host: portal.example.com, path: /apps/stable/**, tier: stable }
   - { host: portal.example.com, path: /public/**,      tier: public }
+  - { host: portal.example.com, path: /cors/**,        tier: devel, cors: { origins: ["https://portal.example.com"] } }
   - { host: portal.example.com, path: /mail/**,        require: { email_domains: [example.com] } }
 identity_headers:
   strip: [X-Forwarded-User, X-WebAuth-User, X-Forwarded-Email, X-Forwarded-Access-Token, X-MS-Client-Principal,

@@ -1,0 +1,165 @@
+//! `headers`: what a client writes into headers neither chooses the rule nor
+//! reaches the upstream as somebody's identity.
+
+use serde_json::Value;
+
+use super::ask::{Answered, Ask, MANAGED, Way, ask};
+use super::corpus::{Failures, HeaderCase, Statuses, corpus, goes_over, runnable};
+use super::service::{Service, distrusting_service, service, token};
+
+const SUBJECT: &str = "u-123";
+
+impl HeaderCase {
+    /// Sessions, and with them cookies that say who calls, come later.
+    fn can_run(&self) -> bool {
+        let sets_cookie = self.request_headers.iter().any(|(name, _)| name == "cookie");
+        ["none", "valid(stable,devel)"].contains(&self.credentials.as_str())
+            && !sets_cookie
+            && self.expected.get("redirect_scheme").is_none()
+    }
+
+    fn ways(&self) -> impl Iterator<Item = Way> {
+        let fits = |way: Way| match self.mode.as_str() {
+            "any" => true,
+            "grpc" => way == Way::Grpc,
+            "http" => way != Way::Grpc,
+            other => panic!("{}: unknown mode {other}", self.id),
+        };
+        Way::ALL.into_iter().filter(move |way| fits(*way) && goes_over(&self.id, *way))
+    }
+
+    fn service(&self) -> &'static Service {
+        if self.peer == "trusted" { service() } else { distrusting_service() }
+    }
+
+    fn request(&self) -> Ask {
+        let mut request = Ask::get(self.path.as_str());
+        for (name, value) in &self.request_headers {
+            match name.as_str() {
+                ":method" => request.method.clone_from(value),
+                "host" => request.host = value.clone().into_bytes(),
+                _ if value.starts_with("\\xff") => request = request.header(name, *b"\xff\xfe"),
+                _ => request = request.header(name, value.as_bytes()),
+            }
+        }
+        // H040 is the one that leaves out what it is about.
+        request.says_target = self.id != "H040";
+        if self.credentials == "none" { request } else { request.bearer(&token("stable devel")) }
+    }
+
+    /// The expectation for one protocol.
+    fn expected(&self, way: Way) -> &Value {
+        let part = if way == Way::Grpc { "grpc" } else { "http" };
+        self.expected.get(part).unwrap_or(&self.expected)
+    }
+
+    fn judge(&self, way: Way, answered: &Answered) -> Result<(), String> {
+        let expected = self.expected(way);
+        let decision = expected.get("status_nginx").filter(|_| way.is_nginx()).or(expected.get("decision"));
+        let decision: Statuses = serde_json::from_value(decision.cloned().unwrap_or_default())
+            .map_err(|error| format!("expects no decision: {error}"))?;
+        if !decision.hold(answered.status) {
+            return Err(format!("{} in place of {decision:?}", answered.status));
+        }
+        let names = |key: &str| -> Vec<&str> {
+            expected.get(key).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect()
+        };
+        for name in names("remove") {
+            if !is_taken_away(way, answered, name) {
+                return Err(format!("leaves `{name}` as the client sent it"));
+            }
+        }
+        for name in names("if_allowed_remove").into_iter().filter(|_| answered.status == 200) {
+            if !is_taken_away(way, answered, name) && answered.values(name) != [SUBJECT] {
+                return Err(format!("leaves `{name}` as the client sent it"));
+            }
+        }
+        for name in names("overwrite") {
+            if answered.values(name) != [SUBJECT] || answered.removed.iter().any(|removed| removed == name) {
+                return Err(format!("sets `{name}` to {:?}", answered.values(name)));
+            }
+        }
+        for (name, count) in expected.get("upstream_count").and_then(Value::as_object).into_iter().flatten() {
+            if answered.values(name).len() as u64 != count.as_u64().unwrap_or(u64::MAX) {
+                return Err(format!("sets `{name}` to {:?}", answered.values(name)));
+            }
+        }
+        for (name, value) in expected.get("headers").and_then(Value::as_object).into_iter().flatten() {
+            if answered.values(name) != [value.as_str().unwrap_or_default()] {
+                return Err(format!("`{name}` is {:?}", answered.values(name)));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// gRPC tells Envoy to remove a header; over HTTP there is an empty one for
+/// the proxy to copy over the client's.
+fn is_taken_away(way: Way, answered: &Answered, name: &str) -> bool {
+    if way == Way::Grpc {
+        answered.removed.iter().any(|removed| removed == name) && answered.values(name).is_empty()
+    } else {
+        answered.values(name) == [""]
+    }
+}
+
+#[test]
+fn no_header_of_a_client_chooses_the_rule_or_passes_for_an_identity() {
+    let mut failures = Failures::default();
+    let mut untrusted: Vec<(&str, Option<String>)> = Vec::new();
+    for case in runnable(&corpus().headers, |case| &case.id, HeaderCase::can_run, &mut failures) {
+        for way in case.ways() {
+            let answered = ask(case.service(), way, &case.request());
+            let Some(answered) = failures.note(&case.id, answered) else { continue };
+            let judged = case.judge(way, &answered);
+            failures.note(&case.id, judged.map_err(|what| format!("{way:?}: {what}")));
+            if case.peer != "trusted" {
+                untrusted.push((&case.id, answered.request_id));
+            }
+        }
+    }
+    // H032 to H034: refused for the peer, not for what it said.
+    let ids: Vec<String> = untrusted.iter().filter_map(|(_, id)| id.clone()).collect();
+    let lines = distrusting_service().decisions(&ids);
+    for (case, id) in untrusted {
+        let line = id.and_then(|id| lines.get(&id).cloned()).unwrap_or_default();
+        if line["reason"] != "spoofed_header" || line["cause"] != "untrusted_peer" {
+            failures.add(case, format!("is logged as {line}"));
+        }
+    }
+    failures.report();
+}
+
+/// What the corpus shows with `x-auth-user` holds of every managed header, in
+/// every spelling that a CGI or WSGI server reads as the same.
+#[test]
+fn no_managed_header_passes_in_any_spelling() {
+    let spellings = |name: &str| {
+        let upper = name.to_ascii_uppercase();
+        [name.replace('-', "_"), name.replace('-', "."), name.replacen('-', "_", 1), upper.replace('-', "_"), upper]
+    };
+    let callers = [None, Some(token("stable devel"))];
+    for (name, caller) in MANAGED.iter().flat_map(|name| callers.iter().map(move |caller| (name, caller))) {
+        for spelling in spellings(name) {
+            let path = if caller.is_some() { "/apps/devel/x" } else { "/public/x" };
+            let request = Ask::get(path).header(&spelling, "forged");
+            let request = caller.iter().fold(request, |request, token| request.bearer(token));
+            let same = spelling.eq_ignore_ascii_case(name);
+            for way in Way::ALL {
+                let answered = ask(service(), way, &request).unwrap_or_else(|what| panic!("{spelling}: {what}"));
+                if way == Way::Grpc || same {
+                    assert_eq!(answered.status, 200, "{spelling} over {way:?}");
+                    assert!(
+                        !answered.headers.iter().any(|(_, value)| value.contains("forged")),
+                        "{spelling} over {way:?}"
+                    );
+                    let lower = spelling.to_ascii_lowercase();
+                    let gone = is_taken_away(way, &answered, &lower);
+                    assert!(gone || (same && !answered.values(&lower).is_empty()), "{spelling} over {way:?}");
+                } else {
+                    assert_eq!(answered.status, way.bad_target(), "{spelling} over {way:?}");
+                }
+            }
+        }
+    }
+}
