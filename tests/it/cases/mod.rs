@@ -3,13 +3,14 @@
 //! listed with its reason in `applicability.json` beside it; a case that is
 //! neither run nor listed fails.
 
-#![expect(dead_code, reason = "the cases of headers, jwks and protocol follow")]
-
 mod ask;
 mod corpus;
 mod forge;
 mod headers;
+mod jwks;
+mod metrics;
 mod paths;
+mod protocol;
 mod raw_codec;
 mod service;
 mod tokens;
