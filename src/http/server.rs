@@ -144,7 +144,7 @@ impl HttpServer {
         let Some(document) = self.check.checker().assertion_jwks() else {
             return plain(
                 StatusCode::NOT_FOUND,
-                "No assertions are signed: `identity_headers.assertion` is not set.\n",
+                "No assertions are signed: `assertion` is not set.\n",
             );
         };
         let mut response = Response::new(Full::from(document));

@@ -14,6 +14,8 @@
 #[cfg(test)]
 mod cases;
 #[cfg(test)]
+mod documents;
+#[cfg(test)]
 mod grid;
 #[cfg(test)]
 mod layering;

@@ -1,0 +1,90 @@
+//! What README and docs show is what the files hold and the program does.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(name: &str) -> String {
+    let path = root().join(name);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn tiergate(arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tiergate"));
+    command.args(arguments).current_dir(root()).env_clear();
+    command.output().expect("the program runs")
+}
+
+fn assert_succeeds(arguments: &[&str]) -> String {
+    let output = tiergate(arguments);
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("text")
+}
+
+#[test]
+fn the_config_in_the_readme_is_the_file_and_loads() {
+    let file = "examples/readme/tiergate.yaml";
+    assert!(read("README.md").contains(&format!("```yaml\n{}```", read(file))), "README.md shows another {file}");
+    assert_succeeds(&["config", "check", "-c", file]);
+    let explained =
+        tiergate(&["policy", "explain", "-c", file, "GET", "http://localhost/apps/devel/x", "--scope", "access:ea"]);
+    assert_eq!(explained.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&explained.stdout).contains("insufficient_tier"));
+}
+
+#[test]
+fn the_policy_cases_in_the_docs_are_the_file_and_hold() {
+    let file = "examples/readme/cases.yaml";
+    assert!(
+        read("docs/config.md").contains(&format!("```yaml\n{}```", read(file))),
+        "docs/config.md shows another {file}"
+    );
+    assert_succeeds(&["policy", "test", "-c", "examples/readme/tiergate.yaml", file]);
+}
+
+#[test]
+fn every_key_of_the_config_is_in_the_docs() {
+    let docs = read("docs/config.md");
+    let schema: Value = serde_json::from_str(&assert_succeeds(&["config", "schema"])).expect("a schema");
+    let mut keys = Vec::new();
+    collect_keys(&schema, &mut keys);
+    assert!(keys.len() > 60, "{} keys", keys.len());
+    keys.retain(|key| {
+        // `key`, `section.key`, or the section itself in `key.more`.
+        let ticked = [format!("`{key}`"), format!(".{key}`"), format!("`{key}."), format!(".{key}.")];
+        !ticked.iter().any(|text| docs.contains(text.as_str()))
+    });
+    assert!(keys.is_empty(), "docs/config.md does not name {keys:?}");
+}
+
+fn collect_keys(schema: &Value, keys: &mut Vec<String>) {
+    match schema {
+        Value::Object(members) => {
+            if let Some(Value::Object(properties)) = members.get("properties") {
+                keys.extend(properties.keys().cloned());
+            }
+            members.values().for_each(|member| collect_keys(member, keys));
+        }
+        Value::Array(items) => items.iter().for_each(|item| collect_keys(item, keys)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+#[test]
+fn every_local_link_of_the_documents_leads_somewhere() {
+    for document in ["README.md", "CHANGELOG.md", "docs/config.md", "docs/decisions.md", "docs/proxies.md"] {
+        let text = read(document);
+        let folder = Path::new(document).parent().expect("a folder");
+        for target in text.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(target, _)| target) {
+            let file = target.split('#').next().unwrap_or_default();
+            let is_local = !file.is_empty() && !file.contains("://");
+            assert!(!is_local || root().join(folder).join(file).exists(), "{document} links to {target}");
+        }
+    }
+}
