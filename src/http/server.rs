@@ -142,10 +142,7 @@ impl HttpServer {
             return plain(StatusCode::METHOD_NOT_ALLOWED, "Ask with GET.\n");
         }
         let Some(document) = self.check.checker().assertion_jwks() else {
-            return plain(
-                StatusCode::NOT_FOUND,
-                "No assertions are signed: `assertion` is not set.\n",
-            );
+            return plain(StatusCode::NOT_FOUND, "No assertions are signed: `assertion` is not set.\n");
         };
         let mut response = Response::new(Full::from(document));
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/jwk-set+json"));
