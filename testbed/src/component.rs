@@ -222,6 +222,11 @@ impl Process {
     /// Freezes it: sockets stay open and nothing is answered.
     pub fn pause(&self) {
         self.send(Signal::STOP);
+        // The signal stops one thread after another.
+        let deadline = Instant::now() + TERM_GRACE;
+        while !self.pid().is_none_or(is_stopped) && Instant::now() < deadline {
+            sleep(Duration::from_millis(1));
+        }
     }
 
     /// Lets a paused child go on.
@@ -338,6 +343,15 @@ impl Drop for Process {
             self.stop();
         }
     }
+}
+
+/// Whether every thread of a process is stopped (`T`, proc(5)); true where there is no `/proc` to ask.
+fn is_stopped(pid: u32) -> bool {
+    let Ok(threads) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return true };
+    threads.flatten().all(|thread| {
+        let state = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+        state.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with(['T', 'Z', 'X']))
+    })
 }
 
 /// Runs a starter that picks free ports, and once more when somebody else took
