@@ -2,8 +2,11 @@
 //! upstreams and a real chat, and all six proxies in front of them.
 
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, ensure};
+use tiergate_testbed::raw_http::raw_request_within;
 use tiergate_testbed::{
     App, Backends, Gateway, Process, Provider, RawResponse, Received, RunningGateway, Tiergate, TiergateBuilder,
     TokenSpec, Upstream, WebSocketAnswer, free_port, request, websocket,
@@ -63,6 +66,12 @@ pub(super) struct Landed {
 pub(super) struct Asked {
     pub(super) answer: RawResponse,
     /// Every request that reached an upstream meanwhile.
+    pub(super) landed: Vec<Landed>,
+}
+
+/// What every proxy answered to the same request.
+pub(super) struct AskedAll {
+    pub(super) answers: Vec<(Gateway, Result<RawResponse>)>,
     pub(super) landed: Vec<Landed>,
 }
 
@@ -145,7 +154,7 @@ impl Stage {
         logs
     }
 
-    /// The port of the real chat.
+    /// Whether the chat is the real application.
     pub(super) fn has_chat(&self) -> bool {
         self.chat.is_some()
     }
@@ -163,6 +172,30 @@ impl Stage {
         let answer = request(gateway.address(), method, target, headers)
             .with_context(|| format!("{} did not answer {method} {target}", gateway.kind().name()))?;
         Ok(Asked { answer, landed: self.take_landed() })
+    }
+
+    /// Asks all proxies the same at once, within a limit each, and says what
+    /// reached an upstream from any of them.
+    pub(super) fn ask_all(&self, target: &str, headers: &[(&str, &str)], within: Duration) -> Result<AskedAll> {
+        let _turn = self.turn()?;
+        let mut head = format!("GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n");
+        for (name, value) in headers {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        head.push_str("\r\n");
+        let answers = std::thread::scope(|scope| {
+            let head = head.as_str();
+            let asked: Vec<_> = self
+                .gateways
+                .iter()
+                .map(|gateway| {
+                    let address = gateway.address();
+                    (gateway.kind(), scope.spawn(move || raw_request_within(address, head, within)))
+                })
+                .collect();
+            asked.into_iter().map(|(kind, asked)| (kind, asked.join().expect("a request panicked"))).collect()
+        });
+        Ok(AskedAll { answers, landed: self.take_landed() })
     }
 
     /// Opens a WebSocket through a proxy, with the same promise as [`Stage::ask`].
@@ -207,4 +240,13 @@ pub(super) fn shared() -> &'static Stage {
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Polls until the condition holds, or says what was waited for.
+pub(super) fn eventually(what: &str, within: Duration, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + within;
+    while !holds() {
+        assert!(Instant::now() < deadline, "not within {within:?}: {what}");
+        sleep(Duration::from_millis(50));
+    }
 }
