@@ -31,8 +31,6 @@ use crate::http::{AdminServer, Aliases, HttpServer, Readiness, Status};
 use crate::token::Freshness;
 use crate::types::{Clock, ProviderId, Random};
 
-/// Checks that may be under way at once; one is when it waits for keys.
-const MAX_CHECKS: usize = 4096;
 /// How often readiness is told to the gRPC health service.
 const HEALTH_PERIOD: Duration = Duration::from_millis(250);
 /// The gRPC service whose health is told besides that of the whole process.
@@ -71,7 +69,7 @@ async fn run(config: &Config) -> anyhow::Result<()> {
     let ports = Ports { keys: Arc::<ProviderKeys>::clone(&keys), refresh, clock: Arc::clone(&clock), random };
     let cache = TokenCache::new(u64::from(config.limits.token_cache));
     let checker = Arc::new(Checker::new(snapshot, cache, ports));
-    let check = CheckService::new(checker, Arc::new(decisions), clock, MAX_CHECKS);
+    let check = CheckService::new(checker, Arc::new(decisions), clock);
 
     let mut tasks: JoinSet<&'static str> = JoinSet::new();
     let (stop, stopping) = watch::channel(false);

@@ -103,6 +103,7 @@ impl Check<'_, '_> {
             ("access-control-allow-origin", preflight.origin.clone()),
             ("access-control-allow-methods", preflight.method.clone()),
             ("access-control-max-age", "600".to_owned()),
+            ("cache-control", "no-store".to_owned()),
             ("vary", "Origin, Access-Control-Request-Method, Access-Control-Request-Headers".to_owned()),
         ];
         if let Some(names) = &preflight.headers {

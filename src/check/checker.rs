@@ -9,12 +9,17 @@ use arc_swap::ArcSwap;
 use super::assertion::{AssertionKeys, AssertionSettings};
 use super::body::ErrorTemplate;
 use super::identity_headers::IdentityHeaders;
-use super::judgement::{Caller, Check};
-use super::outcome::{CheckOutcome, DenyKind};
+use super::judgement::{AskKeys, Caller, Check, Step};
+use super::outcome::{CheckOutcome, DecisionRecord, DenyKind};
+use super::places::Places;
 use super::token_cache::TokenCache;
 use crate::policy::{Policy, Required};
 use crate::token::{Issuers, KeySource};
 use crate::types::{Clock, Principal, ProviderId, Random, Reason, RequestView};
+
+/// Checks that may wait for keys at once. A token with an unknown key costs
+/// nothing to make: those beyond this are refused, and nobody else notices.
+const MAX_WAITING: usize = 256;
 
 /// Everything a check is decided by; replaced whole, never changed.
 pub struct Snapshot {
@@ -59,13 +64,20 @@ pub struct Checker {
     pub(super) tokens: TokenCache,
     pub(super) assertion_keys: AssertionKeys,
     pub(super) ports: Ports,
+    waiting: Places,
 }
 
 impl Checker {
     /// A checker with its first snapshot.
     #[must_use]
     pub fn new(snapshot: Snapshot, tokens: TokenCache, ports: Ports) -> Self {
-        Self { snapshot: ArcSwap::from_pointee(snapshot), tokens, assertion_keys: AssertionKeys::new(), ports }
+        Self {
+            snapshot: ArcSwap::from_pointee(snapshot),
+            tokens,
+            assertion_keys: AssertionKeys::new(),
+            ports,
+            waiting: Places::new(MAX_WAITING),
+        }
     }
 
     /// The live snapshot.
@@ -91,33 +103,43 @@ impl Checker {
     pub async fn check(&self, request: &RequestView<'_>) -> CheckOutcome {
         let snapshot = self.snapshot.load_full();
         let check = Check::new(self, &snapshot, request);
-        let subject = match check.subject() {
-            Ok(subject) => subject,
-            Err(outcome) => return *outcome,
+        let subject = match check.begin() {
+            Step::Ask(subject) => subject,
+            Step::Done(outcome) => return outcome,
         };
-        let mut caller = check.caller(&subject);
-        if let Caller::AskKeys(provider) = &caller {
-            self.ports.refresh.refresh(provider).await;
-            caller = match check.caller(&subject) {
-                Caller::AskKeys(_) => Caller::Refused(Reason::InvalidToken, "kid_unknown"),
-                told @ (Caller::Anonymous | Caller::Known(..) | Caller::Refused(..)) => told,
-            };
-        }
+        let caller = match check.caller(&subject) {
+            Ok(caller) => caller,
+            Err(AskKeys(provider)) => match self.waiting.take() {
+                Some(_place) => {
+                    self.ports.refresh.refresh(&provider).await;
+                    check.caller(&subject).unwrap_or(Caller::Refused(Reason::InvalidToken, "kid_unknown"))
+                }
+                None => Caller::Refused(Reason::Overloaded, "too_many_wait_for_keys"),
+            },
+        };
         check.judge(&subject, &caller)
     }
 
-    /// Decides a request as if `caller` had sent it, whatever credentials stand
-    /// in it: what `policy explain` and `policy test` ask.
+    /// What would be decided if `caller` had sent the request, whatever
+    /// credentials stand in it. It can be shown and not be answered with: only
+    /// a verified token makes somebody known to [`Self::check`].
     #[must_use]
-    pub fn check_as(&self, request: &RequestView<'_>, caller: Option<Arc<Principal>>) -> CheckOutcome {
+    pub fn what_if(&self, request: &RequestView<'_>, caller: Option<&Principal>) -> DecisionRecord {
         let snapshot = self.snapshot.load_full();
         let check = Check::new(self, &snapshot, request);
-        match check.subject() {
-            Ok(subject) => {
-                let caller = caller.map_or(Caller::Anonymous, |principal| Caller::Known(principal, None));
-                check.judge(&subject, &caller)
-            }
-            Err(outcome) => *outcome,
+        match check.begin() {
+            Step::Ask(subject) => check.judge_principal(&subject, caller, None).record,
+            Step::Done(outcome) => outcome.record,
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn check_as(&self, request: &RequestView<'_>, caller: Option<&Principal>) -> CheckOutcome {
+        let snapshot = self.snapshot.load_full();
+        let check = Check::new(self, &snapshot, request);
+        match check.begin() {
+            Step::Ask(subject) => check.judge_principal(&subject, caller, None),
+            Step::Done(outcome) => outcome,
         }
     }
 

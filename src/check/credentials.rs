@@ -106,12 +106,12 @@ fn protocols<'a>(request: &RequestView<'a>) -> impl Iterator<Item = &'a str> {
         .filter(|protocol| !protocol.is_empty())
 }
 
-/// Whether a subprotocol looks like a signed token: three parts, the first of
-/// which is the base64url of a JSON object.
+/// Whether a subprotocol looks like a signed token: three parts, of which the
+/// first begins as the base64url of `{` does.
 fn is_compact_jws(protocol: &str) -> bool {
     let mut parts = protocol.split('.');
-    let header = parts.next().unwrap_or_default();
-    header.starts_with("ey") && parts.clone().count() == 2 && parts.all(|part| !part.is_empty())
+    let header = parts.next().unwrap_or_default().as_bytes();
+    matches!(header, [b'e', b'w'..=b'z', ..]) && parts.clone().count() == 2 && parts.all(|part| !part.is_empty())
 }
 
 /// Whether a parameter of the query is an `access_token`.

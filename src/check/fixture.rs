@@ -56,19 +56,19 @@ fn checker_in(world: World) -> Checker {
     Checker::new(snapshot(), TokenCache::new(10), ports)
 }
 
-pub(crate) fn service(limit: usize) -> (CheckService, Arc<Written>) {
-    service_in(World::default(), limit)
+pub(crate) fn service() -> (CheckService, Arc<Written>) {
+    service_in(World::default())
 }
 
 /// A service in which every look at a token panics.
 pub(crate) fn panicking_service() -> (CheckService, Arc<Written>) {
-    service_in(World { broken: true, ..World::default() }, 10)
+    service_in(World { broken: true, ..World::default() })
 }
 
-fn service_in(world: World, limit: usize) -> (CheckService, Arc<Written>) {
+fn service_in(world: World) -> (CheckService, Arc<Written>) {
     let written = Arc::new(Written::default());
     let checker = Arc::new(checker_in(world));
-    (CheckService::new(checker, written.clone(), Arc::new(World::default()), limit), written)
+    (CheckService::new(checker, written.clone(), Arc::new(World::default())), written)
 }
 
 pub(crate) fn caller(scopes: &str) -> Arc<Principal> {

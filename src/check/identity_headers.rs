@@ -83,6 +83,10 @@ impl IdentityHeaders {
             fields.push((name, Field::Claim(claim.clone())));
         }
         let mut reserved: BTreeSet<Box<str>> = fields.iter().map(|(name, _)| name.clone()).collect();
+        // An upstream may read the names of a profile that is not in use: no client sets those either.
+        for profile in HeaderProfile::ALL {
+            reserved.extend(profile.fields().iter().map(|(name, _)| Box::from(*name)));
+        }
         reserved.extend(CARRIER_NAMES.map(Box::from));
         reserved.extend(strip.iter().map(|name| name.to_ascii_lowercase().into_boxed_str()));
         let folded = reserved.iter().map(|name| fold(name)).collect();
@@ -117,6 +121,9 @@ impl IdentityHeaders {
 }
 
 impl HeaderProfile {
+    /// Every profile.
+    pub const ALL: [Self; 3] = [Self::XAuth, Self::RemoteUser, Self::Oauth2Proxy];
+
     fn fields(self) -> &'static [(&'static str, Field)] {
         match self {
             Self::XAuth => &[
@@ -202,10 +209,10 @@ fn claim_text(value: &serde_json::Value) -> String {
     }
 }
 
-/// The text with every byte outside printable ASCII, and every byte of
-/// `separator`, percent-encoded.
+/// The text with every byte outside printable ASCII, every byte of `separator`
+/// and `%` itself percent-encoded, so that two texts never become one.
 fn printable(text: &str, separator: &str) -> String {
-    let keep = |byte: u8| (0x20..0x7f).contains(&byte) && !separator.as_bytes().contains(&byte);
+    let keep = |byte: u8| (0x20..0x7f).contains(&byte) && byte != b'%' && !separator.as_bytes().contains(&byte);
     if text.bytes().all(keep) {
         return text.to_owned();
     }
@@ -252,7 +259,7 @@ mod tests {
         for alias in ["x_auth_user", "x.auth.user", "x-auth.user", "x_auth_plan", "x_envoy_peer_metadata"] {
             assert!(headers.is_alias(alias), "{alias}");
         }
-        for name in ["x-auth-user", "x-auth-plan", "x-envoy-peer-metadata", "x-auth-cookie"] {
+        for name in ["x-auth-user", "x-auth-plan", "x-envoy-peer-metadata", "x-auth-cookie", "remote-user"] {
             assert!(!headers.is_alias(name) && headers.reads_as_reserved(name), "{name}");
         }
         for name in ["x-auth-users", "x-auth", "accept", "xauthuser", ""] {
@@ -265,6 +272,7 @@ mod tests {
         assert_eq!(printable("Zoë\r\nX-Auth-Scopes: admin", ""), "Zo%C3%AB%0D%0AX-Auth-Scopes: admin");
         let groups = ["a,admin", "b"].into_iter().collect();
         assert_eq!(join(Some(&groups), ","), "a%2Cadmin,b");
+        assert_eq!(printable("a%2Cb", ""), "a%252Cb");
         assert_eq!(claim_text(&serde_json::json!(["a", 1, true, "x,y"])), "a,1,true,x%2Cy");
         assert_eq!(claim_text(&serde_json::json!({ "a": "é" })), "{\"a\":\"%C3%A9\"}");
     }

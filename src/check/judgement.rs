@@ -9,17 +9,26 @@ use super::outcome::CheckOutcome;
 use super::request_kind::{self, Preflight};
 use super::token_cache::CacheResult;
 use crate::policy::{Decision, Matched, Required};
-use crate::token::Rejection;
+use crate::token::{Rejection, VerifiedToken};
 use crate::types::{CanonicalPath, Host, Principal, Protocol, ProviderId, Reason, RequestView, TierIndex};
 
-/// Whether a caller could be told, and how.
+/// Who calls, as far as that can be told.
 pub(super) enum Caller {
-    Known(Arc<Principal>, Option<CacheResult>),
+    Known(Arc<VerifiedToken>, CacheResult),
     Anonymous,
     /// Credentials are there and do not count.
     Refused(Reason, &'static str),
-    /// They could count if the keys of this provider were asked for once more.
-    AskKeys(ProviderId),
+}
+
+/// The keys of this provider have to be asked for once more.
+pub(super) struct AskKeys(pub(super) ProviderId);
+
+/// How a check goes on once the request is read.
+pub(super) enum Step<'s> {
+    /// It has to be known who calls.
+    Ask(Subject<'s>),
+    /// It is over.
+    Done(CheckOutcome),
 }
 
 /// What is known of a request before its caller is.
@@ -52,55 +61,58 @@ impl<'s, 'r> Check<'s, 'r> {
         Self { checker, snapshot, request, decision_id, request_id }
     }
 
-    /// Which rule the request falls under, or the outcome when it is refused
-    /// before anybody asks who calls.
-    pub(super) fn subject(&self) -> Result<Subject<'s>, Box<CheckOutcome>> {
-        let refuse = |subject: Option<&Subject<'_>>, reason, cause| {
-            Err(Box::new(self.deny(subject, reason, Some(cause), &Required::default())))
-        };
+    /// What the request is about, or the end of the check when nobody has to
+    /// be asked who calls.
+    pub(super) fn begin(&self) -> Step<'s> {
+        let refuse = |reason, cause| Step::Done(self.refuse(None, reason, cause));
         let path = match CanonicalPath::parse(self.request.target) {
             Ok(path) => path,
-            Err(error) => return refuse(None, Reason::BadTarget, error.as_str()),
+            Err(error) => return refuse(Reason::BadTarget, error.as_str()),
         };
         let host = match self.request.host.map(Host::parse).transpose() {
             Ok(host) => host,
-            Err(error) => return refuse(None, Reason::BadTarget, error.as_str()),
+            Err(error) => return refuse(Reason::BadTarget, error.as_str()),
         };
         if let Some(cause) = request_kind::never_passes(self.request) {
-            return refuse(None, Reason::BadTarget, cause);
+            return refuse(Reason::BadTarget, cause);
         }
         if let Some(cause) = self.spoofed_header() {
-            return refuse(None, Reason::SpoofedHeader, cause);
+            return refuse(Reason::SpoofedHeader, cause);
         }
         if let Some(page) = self.own_page(&path) {
-            return Err(Box::new(page));
+            return Step::Done(page);
         }
-        let policy = &self.snapshot.policy;
-        let preflight = Preflight::of(self.request);
-        let wanted = preflight
-            .as_ref()
-            .and_then(|preflight| {
-                let matched = policy.find(host.as_ref(), &path, &preflight.method)?;
-                matched.rule().allows_origin(preflight.origin.as_bytes()).then_some(matched)
-            })
-            .map_or_else(
-                || (policy.find(host.as_ref(), &path, &self.method()), None),
-                |matched| (Some(matched), preflight.clone()),
-            );
-        let (Some(matched), preflight) = wanted else {
-            return Err(Box::new(self.deny_unmatched(&path, host.as_ref())));
+        if host.is_none() && self.snapshot.policy.knows_hosts() {
+            return refuse(Reason::BadTarget, "no_host");
+        }
+        let Some((matched, preflight)) = self.rule(host.as_ref(), &path) else {
+            return Step::Done(self.deny_unmatched(&path, host.as_ref()));
         };
-        let route_tier = match self.request.route_tier.map(|name| policy.tiers().index(name)) {
+        let tiers = self.snapshot.policy.tiers();
+        let route_tier = match self.request.route_tier.map(|name| tiers.index(name)) {
             None => None,
             Some(Some(tier)) => Some(tier),
             // The route asks for a tier that nobody can hold.
-            Some(None) => return refuse(None, Reason::NoRule, "unknown_route_tier"),
+            Some(None) => return refuse(Reason::NoRule, "unknown_route_tier"),
         };
         let subject = Subject { path, host, matched, route_tier, preflight };
-        if let Some(error) = subject.path.encoded().without(matched.rule().encoded()).refusal() {
-            return refuse(Some(&subject), Reason::BadTarget, error.as_str());
+        match subject.path.encoded().without(matched.rule().encoded()).refusal() {
+            Some(error) => Step::Done(self.refuse(Some(&subject), Reason::BadTarget, error.as_str())),
+            None => Step::Ask(subject),
         }
-        Ok(subject)
+    }
+
+    /// The rule that covers the request. A true preflight asks on behalf of the
+    /// request that will follow it, where the rule of that one answers it.
+    fn rule(&self, host: Option<&Host>, path: &CanonicalPath) -> Option<(Matched<'s>, Option<Preflight>)> {
+        let policy = &self.snapshot.policy;
+        if let Some(preflight) = Preflight::of(self.request)
+            && let Some(matched) = policy.find(host, path, &preflight.method)
+            && matched.rule().allows_origin(preflight.origin.as_bytes())
+        {
+            return Some((matched, Some(preflight)));
+        }
+        policy.find(host, path, &self.method()).map(|matched| (matched, None))
     }
 
     /// The method a rule is looked up by. Methods are case-sensitive (RFC 9110
@@ -127,57 +139,78 @@ impl<'s, 'r> Check<'s, 'r> {
         (self.request.protocol != Protocol::Grpc && aliases()).then_some("alias_header")
     }
 
-    pub(super) fn caller(&self, subject: &Subject<'_>) -> Caller {
+    /// Who calls; an error when that may be told once the keys are fresh.
+    pub(super) fn caller(&self, subject: &Subject<'_>) -> Result<Caller, AskKeys> {
         if subject.preflight.is_some() {
-            return Caller::Anonymous;
+            return Ok(Caller::Anonymous);
         }
         let token = match credentials::find(self.request, subject.matched.rule().token_places()) {
-            Credentials::None => return Caller::Anonymous,
-            Credentials::Malformed => return Caller::Refused(Reason::InvalidToken, "malformed"),
-            Credentials::Multiple => return Caller::Refused(Reason::MultipleCredentials, "multiple_credentials"),
+            Credentials::None => return Ok(Caller::Anonymous),
+            Credentials::Malformed => return Ok(Caller::Refused(Reason::InvalidToken, "malformed")),
+            Credentials::Multiple => return Ok(Caller::Refused(Reason::MultipleCredentials, "multiple_credentials")),
             Credentials::Bearer(token) => token,
         };
         let ports = &self.checker.ports;
         let (verified, cache) =
             self.checker.tokens.verify(token, &self.snapshot.issuers, ports.keys.as_ref(), ports.clock.now());
         match verified {
-            Ok(verified) => Caller::Known(Arc::clone(verified.principal()), Some(cache)),
-            Err(Rejection::KidUnknown { provider }) => Caller::AskKeys(provider),
-            Err(rejection) => Caller::Refused(rejection.reason(), rejection.as_str()),
+            Ok(verified) => Ok(Caller::Known(verified, cache)),
+            Err(Rejection::KidUnknown { provider }) => Err(AskKeys(provider)),
+            Err(rejection) => Ok(Caller::Refused(rejection.reason(), rejection.as_str())),
         }
     }
 
     pub(super) fn judge(&self, subject: &Subject<'_>, caller: &Caller) -> CheckOutcome {
+        let principal = match caller {
+            Caller::Known(verified, _) => Some(verified.principal().as_ref()),
+            Caller::Anonymous | Caller::Refused(..) => None,
+        };
+        let refused = match caller {
+            Caller::Refused(reason, cause) => Some((*reason, *cause)),
+            Caller::Known(..) | Caller::Anonymous => None,
+        };
+        let mut outcome = self.judge_principal(subject, principal, refused);
+        outcome.record.token = match caller {
+            Caller::Known(_, cache) => Some(*cache),
+            Caller::Refused(..) => Some(CacheResult::Rejected),
+            Caller::Anonymous => None,
+        };
+        outcome
+    }
+
+    /// The judgement of whoever it is; `refused` says why credentials that are
+    /// there do not count.
+    pub(super) fn judge_principal(
+        &self,
+        subject: &Subject<'_>,
+        principal: Option<&Principal>,
+        refused: Option<(Reason, &'static str)>,
+    ) -> CheckOutcome {
         if let Some(preflight) = &subject.preflight {
             return self.answer_preflight(subject, preflight);
         }
         let tiers = self.snapshot.policy.tiers();
-        let principal = match caller {
-            Caller::Known(principal, _) => Some(principal.as_ref()),
-            Caller::Anonymous | Caller::Refused(..) | Caller::AskKeys(_) => None,
-        };
-        let mut outcome = match (subject.matched.decide(tiers, principal, subject.route_tier), caller) {
+        let mut outcome = match (subject.matched.decide(tiers, principal, subject.route_tier), refused) {
             (Decision::Allow(_), _) if self.request.method != self.method() => {
-                self.deny(Some(subject), Reason::BadTarget, Some("method_spelling"), &Required::default())
+                self.refuse(Some(subject), Reason::BadTarget, "method_spelling")
             }
             (Decision::Allow(held), _) => self.allow(subject, principal, held),
-            (Decision::Deny(_), Caller::Refused(reason, cause)) => {
-                self.deny(Some(subject), *reason, Some(cause), &Required::default())
-            }
-            (Decision::Deny(reason @ Reason::NoCredentials), _) => {
+            (Decision::Deny(_), Some((reason, cause))) => self.refuse(Some(subject), reason, cause),
+            (Decision::Deny(reason @ Reason::NoCredentials), None) => {
                 self.deny(Some(subject), reason, None, &Required::default())
             }
-            (Decision::Deny(reason), _) => {
+            (Decision::Deny(reason), None) => {
                 self.deny(Some(subject), reason, None, &subject.matched.required(tiers, subject.route_tier))
             }
         };
-        if let Caller::Known(principal, cache) = caller {
+        if let Some(principal) = principal {
             outcome.record.subject = Some(Arc::from(principal.subject.as_ref()));
             outcome.record.provider = Some(principal.provider.as_str().to_owned());
-            outcome.record.token = *cache;
-        } else if matches!(caller, Caller::Refused(..)) {
-            outcome.record.token = Some(CacheResult::Rejected);
         }
         outcome
+    }
+
+    fn refuse(&self, subject: Option<&Subject<'_>>, reason: Reason, cause: &'static str) -> CheckOutcome {
+        self.deny(subject, reason, Some(cause), &Required::default())
     }
 }

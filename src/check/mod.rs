@@ -15,6 +15,7 @@ mod credentials;
 mod identity_headers;
 mod judgement;
 mod outcome;
+mod places;
 mod request_kind;
 mod service;
 mod token_cache;

@@ -1,9 +1,8 @@
-//! A check with everything around it: bounded, observed, and one denied request
-//! where it panics.
+//! A check with everything around it: observed, and one denied request where it
+//! panics.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
@@ -26,15 +25,13 @@ pub struct CheckService {
     checker: Arc<Checker>,
     log: Arc<dyn DecisionLog>,
     clock: Arc<dyn Clock>,
-    under_way: Arc<AtomicUsize>,
-    limit: usize,
 }
 
 impl CheckService {
-    /// At most `limit` checks are under way at once; more are refused as overload.
+    /// Writes the decisions of `checker` down in `log`.
     #[must_use]
-    pub fn new(checker: Arc<Checker>, log: Arc<dyn DecisionLog>, clock: Arc<dyn Clock>, limit: usize) -> Self {
-        Self { checker, log, clock, under_way: Arc::default(), limit }
+    pub fn new(checker: Arc<Checker>, log: Arc<dyn DecisionLog>, clock: Arc<dyn Clock>) -> Self {
+        Self { checker, log, clock }
     }
 
     /// The checker behind it.
@@ -46,15 +43,10 @@ impl CheckService {
     /// Decides one request and writes the decision down.
     pub async fn answer(&self, request: &RequestView<'_>) -> CheckOutcome {
         let start = self.clock.monotonic();
-        let place = Place::take(&self.under_way);
-        let outcome = if place.position >= self.limit {
-            self.checker.refuse(request, DenyKind::Overloaded, Reason::Overloaded, "too_many_checks")
-        } else {
-            AssertUnwindSafe(self.checker.check(request)).catch_unwind().await.unwrap_or_else(|_| {
-                // The panic message went to the log through the panic hook.
-                self.checker.refuse(request, DenyKind::Unavailable, Reason::Unavailable, "panic")
-            })
-        };
+        let outcome = AssertUnwindSafe(self.checker.check(request)).catch_unwind().await.unwrap_or_else(|_| {
+            // The panic itself is in the service's own log.
+            self.checker.refuse(request, DenyKind::Unavailable, Reason::Unavailable, "panic")
+        });
         self.write_down(outcome, self.clock.monotonic().since(start))
     }
 
@@ -72,23 +64,5 @@ impl CheckService {
     fn write_down(&self, outcome: CheckOutcome, took: Duration) -> CheckOutcome {
         self.log.record(&outcome.record, took);
         outcome
-    }
-}
-
-/// One of the places for checks under way; given back when dropped.
-struct Place<'a> {
-    under_way: &'a AtomicUsize,
-    position: usize,
-}
-
-impl<'a> Place<'a> {
-    fn take(under_way: &'a AtomicUsize) -> Self {
-        Self { under_way, position: under_way.fetch_add(1, Ordering::Relaxed) }
-    }
-}
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        self.under_way.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -21,7 +21,7 @@ fn view<'a>(protocol: Protocol, method: &'a str, target: &'a str, headers: Heade
 }
 
 fn ask(method: &str, target: &str, headers: Headers<'_>, caller: Option<Arc<Principal>>) -> CheckOutcome {
-    checker().check_as(&view(Protocol::Grpc, method, target, headers), caller)
+    checker().check_as(&view(Protocol::Grpc, method, target, headers), caller.as_deref())
 }
 
 fn allow(outcome: CheckOutcome) -> Allow {
@@ -194,7 +194,7 @@ fn people_get_a_page_and_programs_json() {
 
 #[test]
 fn a_bad_token_leaves_an_anonymous_rule_anonymous_and_is_cut_out() {
-    let (service, written) = service(10);
+    let (service, written) = service();
     let token = "eyJ.eyJ.x";
     let target = format!("/open-ws/x?a=1&access_token={token}");
     let protocols = format!("chat, bearer, {token}");
@@ -211,12 +211,7 @@ fn a_bad_token_leaves_an_anonymous_rule_anonymous_and_is_cut_out() {
 }
 
 #[test]
-fn too_many_checks_and_panics_are_denied_requests() {
-    let (full, written) = service(0);
-    let outcome = block_on(full.answer(&view(Protocol::Grpc, "GET", "/public/x", &[])));
-    assert_eq!(denial(outcome).kind, DenyKind::Overloaded);
-    assert_eq!(written.last().reason, Reason::Overloaded);
-
+fn a_panic_is_one_denied_request() {
     let (broken, written) = panicking_service();
     for (target, token) in [("/apps/devel/x", b"Bearer a.b.c" as &[u8]), ("/public/x", b"Bearer a.b.c")] {
         let outcome = block_on(broken.answer(&view(Protocol::Grpc, "GET", target, &[("authorization", token)])));
@@ -257,7 +252,7 @@ proptest! {
         let name = name.to_ascii_lowercase();
         let headers: Headers = &[(&name, b"spoofed")];
         let checker = checker();
-        let outcome = checker.check_as(&view(protocol, "GET", path, headers), known.then(|| caller(scopes)));
+        let outcome = checker.check_as(&view(protocol, "GET", path, headers), known.then(|| caller(scopes)).as_deref());
         let snapshot = checker.snapshot();
         if let Answer::Allow(allow) = outcome.answer {
             for reserved in snapshot.identity.reserved().filter(|name| !["x-auth-cookie", "x-auth-query", "x-auth-websocket-protocol"].contains(name)) {

@@ -4,12 +4,16 @@
 //! settings are looked at again on every use, and every rule is evaluated anew.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use moka::sync::Cache;
 
 use crate::token::{Issuers, KeySource, Rejection, VerifiedToken, verify};
 use crate::types::UnixTime;
+
+/// How long an unused token is kept.
+const IDLE: Duration = Duration::from_secs(60 * 60);
 
 /// Bounded; the least used tokens go first.
 #[derive(Debug, Clone)]
@@ -27,10 +31,10 @@ pub enum CacheResult {
 }
 
 impl TokenCache {
-    /// Keeps at most `capacity` tokens.
+    /// Keeps at most `capacity` tokens, and none that nobody used for an hour.
     #[must_use]
     pub fn new(capacity: u64) -> Self {
-        Self(Cache::new(capacity))
+        Self(Cache::builder().max_capacity(capacity).time_to_idle(IDLE).build())
     }
 
     /// The verified form of `token`, kept or made now.

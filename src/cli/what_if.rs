@@ -7,7 +7,7 @@ use anyhow::{Context as _, bail};
 use serde::Serialize;
 
 use crate::app;
-use crate::check::{CheckOutcome, Checker, KeyRefresh, Ports, TokenCache};
+use crate::check::{Checker, KeyRefresh, Ports, TokenCache};
 use crate::config::Config;
 use crate::policy::Required;
 use crate::token::{KeySet, KeySource};
@@ -84,7 +84,7 @@ impl WhatIf {
             route_tier: None,
             request_id: None,
         };
-        let CheckOutcome { answer: _, record } = self.checker.check_as(&request, caller.clone());
+        let record = self.checker.what_if(&request, caller.as_deref());
         let snapshot = self.checker.snapshot();
         let tiers = snapshot.policy.tiers();
         let requires = self.required(question.method, host, target).map(|required| Requires {

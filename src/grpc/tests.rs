@@ -31,7 +31,7 @@ fn message(http: HttpRequest, extensions: &[(&str, &str)]) -> CheckRequest {
 fn ask(message: CheckRequest, scopes: Option<&str>) -> CheckResponse {
     let wire = WireRequest::try_from(message).expect("a request");
     let headers = wire.headers();
-    convert::response(checker().check_as(&wire.view(&headers), scopes.map(caller)))
+    convert::response(checker().check_as(&wire.view(&headers), scopes.map(caller).as_deref()))
 }
 
 fn status(response: &CheckResponse) -> (i32, Option<i32>) {

@@ -11,9 +11,10 @@ pub(crate) type RuleIndex = usize;
 
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Matcher {
-    /// Exact hosts in byte order.
+    /// Exact hosts, in the order of their keys: `name` for every port,
+    /// `name:port` for one.
     exact: Vec<(Box<str>, Node)>,
-    /// Wildcard hosts, the longest suffix first.
+    /// Wildcard hosts: the longest suffix first, one port before every port.
     suffixes: Vec<(Suffix, Node)>,
     any: Node,
 }
@@ -55,7 +56,9 @@ impl Matcher {
                 ));
             }
         }
-        matcher.suffixes.sort_by(|(a, _), (b, _)| b.name.len().cmp(&a.name.len()).then_with(|| a.name.cmp(&b.name)));
+        matcher.suffixes.sort_by(|(a, _), (b, _)| {
+            b.name.len().cmp(&a.name.len()).then_with(|| a.name.cmp(&b.name)).then_with(|| b.port.cmp(&a.port))
+        });
         matcher
     }
 
@@ -63,20 +66,32 @@ impl Matcher {
     pub(crate) fn find(&self, host: Option<&Host>, path: &str, method: &str) -> Option<RuleIndex> {
         let path = path.strip_prefix('/')?;
         if let Some(host) = host {
-            let exact = self.exact.binary_search_by(|(name, _)| name.as_ref().cmp(host.as_str())).ok();
-            let exact = exact.and_then(|position| self.exact.get(position)).map(|(_, root)| root);
+            // A client writes the port it likes: a pattern without one covers them all.
+            let with_port = self.exact(host.as_str());
+            let exact = with_port.into_iter().chain(self.exact(host.name()));
             let suffixes = self.suffixes.iter().filter(|(suffix, _)| suffix.covers(host)).map(|(_, root)| root);
-            if let Some(found) = exact.into_iter().chain(suffixes).find_map(|root| root.find(Some(path), method)) {
+            if let Some(found) = exact.chain(suffixes).find_map(|root| root.find(Some(path), method)) {
                 return Some(found);
             }
         }
         self.any.find(Some(path), method)
     }
 
+    /// Whether some rule is for certain hosts only.
+    pub(crate) fn knows_hosts(&self) -> bool {
+        !self.exact.is_empty() || !self.suffixes.is_empty()
+    }
+
+    fn exact(&self, key: &str) -> Option<&Node> {
+        let position = self.exact.binary_search_by(|(held, _)| held.as_ref().cmp(key)).ok()?;
+        self.exact.get(position).map(|(_, root)| root)
+    }
+
     fn root_mut(&mut self, host: &HostPattern) -> &mut Node {
         match host {
             HostPattern::Any => &mut self.any,
-            HostPattern::Exact(name) => child_mut(&mut self.exact, name),
+            HostPattern::Exact { name, port } if port.is_empty() => child_mut(&mut self.exact, name),
+            HostPattern::Exact { name, port } => child_mut(&mut self.exact, &format!("{name}:{port}")),
             HostPattern::Suffix { name, port } => {
                 let suffix = Suffix { name: name.clone(), port: port.clone() };
                 let position = match self.suffixes.iter().position(|(held, _)| *held == suffix) {
@@ -97,7 +112,7 @@ impl Matcher {
 
 impl Suffix {
     fn covers(&self, host: &Host) -> bool {
-        host.port() == self.port.as_ref()
+        (self.port.is_empty() || host.port() == self.port.as_ref())
             && host.name().len() > self.name.len()
             && host.name().ends_with(self.name.as_ref())
     }

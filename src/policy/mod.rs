@@ -83,6 +83,13 @@ impl Policy {
         &self.fingerprint
     }
 
+    /// Whether some rule is for certain hosts only, so that a request without a
+    /// host cannot be judged.
+    #[must_use]
+    pub fn knows_hosts(&self) -> bool {
+        self.matcher.knows_hosts()
+    }
+
     /// The most specific rule that covers the request, or `None`: then it is
     /// refused. A path segment that should name a tier and names none is
     /// covered by no rule at all, however wide another rule is.

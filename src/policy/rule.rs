@@ -19,9 +19,9 @@ pub(crate) enum RuleTier {
 /// Which hosts a rule covers.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum HostPattern {
-    /// This host with this port.
-    Exact(Box<str>),
-    /// Every name that ends in this suffix, which starts with a dot, with this port.
+    /// This name; with this port only, or with every port when it is empty.
+    Exact { name: Box<str>, port: Box<str> },
+    /// Every name that ends in this suffix, which starts with a dot; ports as above.
     Suffix { name: Box<str>, port: Box<str> },
     /// Every host.
     Any,
@@ -177,7 +177,7 @@ fn compile_host(host: Option<&str>, pointer: &str, errors: &mut Vec<PolicyError>
         return None;
     };
     if !wildcard {
-        return Some(HostPattern::Exact(Box::from(host.as_str())));
+        return Some(HostPattern::Exact { name: Box::from(host.name()), port: Box::from(host.port()) });
     }
     Some(HostPattern::Suffix { name: format!(".{}", host.name()).into(), port: Box::from(host.port()) })
 }

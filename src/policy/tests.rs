@@ -117,13 +117,14 @@ fn the_policy_of_the_contract_decides_as_it_says() {
 }
 
 #[test]
-fn hosts_count_first_exact_before_wildcard_before_none() {
+fn hosts_count_first_exact_before_wildcard_before_none_one_port_before_every_port() {
     let tiers = json!({ "a": { "grant": "anyone" }, "no": {} });
     let policy = policy(
         tiers,
         json!([
             { "path": "/**", "tier": "no" },
             { "host": "*.example.com", "path": "/**", "tier": "a" },
+            { "host": "*.example.com:9000", "path": "/**", "tier": "no" },
             { "host": "*.deep.example.com", "path": "/**", "tier": "no" },
             { "host": "x.deep.example.com", "path": "/open/**", "tier": "a" },
             { "host": "localhost:8080", "path": "/**", "tier": "a" }
@@ -135,7 +136,9 @@ fn hosts_count_first_exact_before_wildcard_before_none() {
         (Some("example.com"), "/x", Reason::InsufficientTier),
         (Some("www.example.com"), "/x", Reason::Ok),
         (Some("a.b.example.com:443"), "/x", Reason::Ok),
-        (Some("www.example.com:8443"), "/x", Reason::InsufficientTier),
+        (Some("www.example.com:8443"), "/x", Reason::Ok),
+        (Some("x.deep.example.com:8443"), "/open/x", Reason::Ok),
+        (Some("www.example.com:9000"), "/x", Reason::InsufficientTier),
         (Some("y.deep.example.com"), "/x", Reason::InsufficientTier),
         (Some("x.deep.example.com"), "/x", Reason::InsufficientTier),
         (Some("x.deep.example.com"), "/open/x", Reason::Ok),
