@@ -3,16 +3,20 @@
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulConnection;
+use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tonic_health::pb::health_server::Health;
-use tower::{Service, ServiceExt as _};
+use tower::Service;
+use tower::util::MapRequest;
 
 use crate::grpc::GrpcServer;
 use crate::http::{AdminServer, HttpServer, Peer};
@@ -26,6 +30,9 @@ const MAX_HEADER_BYTES: u32 = 64 * 1024;
 /// bounds how long an idle connection stays open, and is therefore above the
 /// 60 s for which nginx keeps one.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
+/// How long a new connection may stay without any request. Whoever only holds
+/// connections open would otherwise take the places of the proxies.
+const FIRST_REQUEST: Duration = Duration::from_secs(10);
 /// How often a silent gRPC peer is asked for a sign of life, and how long it has.
 const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(10));
 /// How long the requests of a connection may take to end when the service stops.
@@ -95,9 +102,16 @@ async fn serve<H: Health>(
     stopping: watch::Receiver<bool>,
 ) -> Result<(), ConnectionError> {
     let io = TokioIo::new(stream);
+    let spoken = Arc::new(AtomicBool::new(false));
+    let marks = Arc::clone(&spoken);
+    let mark = move |mut request: http::Request<Incoming>| {
+        marks.store(true, Ordering::Relaxed);
+        request.extensions_mut().insert(peer);
+        request
+    };
     match speaks {
         Speaks::Grpc(server) => {
-            let service = hyper_util::service::TowerToHyperService::new(server);
+            let service = TowerToHyperService::new(MapRequest::new(server, mark));
             let connection = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
                 .timer(TokioTimer::new())
                 .max_concurrent_streams(MAX_CONCURRENT_STREAMS)
@@ -105,23 +119,14 @@ async fn serve<H: Health>(
                 .keep_alive_interval(KEEP_ALIVE.0)
                 .keep_alive_timeout(KEEP_ALIVE.1)
                 .serve_connection(io, service);
-            until_stopped(connection, stopping).await
+            until_stopped(connection, spoken, stopping).await
         }
-        Speaks::Http(server) => {
-            let service = tower::service_fn(move |mut request: http::Request<Incoming>| {
-                request.extensions_mut().insert(peer);
-                server.clone().oneshot(request)
-            });
-            until_stopped(http1(io, service), stopping).await
-        }
-        Speaks::Admin(server) => until_stopped(http1(io, server), stopping).await,
+        Speaks::Http(server) => until_stopped(http1(io, MapRequest::new(server, mark)), spoken, stopping).await,
+        Speaks::Admin(server) => until_stopped(http1(io, MapRequest::new(server, mark)), spoken, stopping).await,
     }
 }
 
-fn http1<I, S>(
-    io: I,
-    service: S,
-) -> hyper::server::conn::http1::Connection<I, hyper_util::service::TowerToHyperService<S>>
+fn http1<I, S>(io: I, service: S) -> hyper::server::conn::http1::Connection<I, TowerToHyperService<S>>
 where
     I: hyper::rt::Read + hyper::rt::Write + Unpin,
     S: Service<http::Request<Incoming>, Response = http::Response<http_body_util::Full<bytes::Bytes>>> + Clone,
@@ -131,10 +136,14 @@ where
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(usize::try_from(MAX_HEADER_BYTES).unwrap_or(usize::MAX))
-        .serve_connection(io, hyper_util::service::TowerToHyperService::new(service))
+        .serve_connection(io, TowerToHyperService::new(service))
 }
 
-async fn until_stopped<C>(connection: C, mut stopping: watch::Receiver<bool>) -> Result<(), ConnectionError>
+async fn until_stopped<C>(
+    connection: C,
+    spoken: Arc<AtomicBool>,
+    mut stopping: watch::Receiver<bool>,
+) -> Result<(), ConnectionError>
 where
     C: GracefulConnection + Future<Output = Result<(), <C as GracefulConnection>::Error>>,
     <C as GracefulConnection>::Error: Into<ConnectionError>,
@@ -143,10 +152,22 @@ where
     tokio::select! {
         ended = &mut connection => return ended.map_err(Into::into),
         _ = stopping.wait_for(|stopping| *stopping) => {}
+        () = stayed_silent(&spoken) => {}
     }
     connection.as_mut().graceful_shutdown();
+    if !spoken.load(Ordering::Relaxed) {
+        return Ok(());
+    }
     match tokio::time::timeout(DRAIN, connection).await {
         Ok(ended) => ended.map_err(Into::into),
         Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "the connection did not drain").into()),
+    }
+}
+
+/// Ends when the first request is overdue.
+async fn stayed_silent(spoken: &AtomicBool) {
+    tokio::time::sleep(FIRST_REQUEST).await;
+    if spoken.load(Ordering::Relaxed) {
+        std::future::pending().await
     }
 }

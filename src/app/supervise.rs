@@ -33,6 +33,8 @@ use crate::types::{Clock, ProviderId, Random};
 
 /// How often readiness is told to the gRPC health service.
 const HEALTH_PERIOD: Duration = Duration::from_millis(250);
+/// How often measured samples are folded into their buckets.
+const METRICS_PERIOD: Duration = Duration::from_secs(2);
 /// The gRPC service whose health is told besides that of the whole process.
 const AUTHORIZATION: &str = "envoy.service.auth.v3.Authorization";
 
@@ -81,6 +83,7 @@ async fn run(config: &Config) -> anyhow::Result<()> {
         });
     }
     let (health, health_service) = tonic_health::server::health_reporter();
+    tasks.spawn(keep_metrics(metrics.clone(), stopping.clone()));
     tasks.spawn(tell_health(health, Arc::clone(&keys), stopping.clone()));
 
     let workers = Arc::new(
@@ -165,6 +168,19 @@ async fn accept<H: Health>(
     }
 }
 
+/// Folds measured samples into their buckets; without it they would pile up
+/// between two looks at the metrics.
+async fn keep_metrics(metrics: PrometheusHandle, stopping: watch::Receiver<bool>) -> &'static str {
+    let mut stopped = Box::pin(stopped(stopping));
+    let mut period = tokio::time::interval(METRICS_PERIOD);
+    loop {
+        tokio::select! {
+            () = &mut stopped => return "metrics",
+            _ = period.tick() => metrics.run_upkeep(),
+        }
+    }
+}
+
 async fn tell_health(
     health: tonic_health::server::HealthReporter,
     keys: Arc<ProviderKeys>,
@@ -222,7 +238,6 @@ impl Readiness for Operator {
                 gauge!("tiergate_jwks_age_seconds", "provider" => provider.as_str().to_owned()).set(age.as_secs_f64());
             }
         }
-        self.metrics.run_upkeep();
         self.metrics.render()
     }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use metrics::{Counter, Histogram, counter, gauge, histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use serde::Serialize;
 use tracing_subscriber::EnvFilter;
 
 use crate::check::{CacheResult, DecisionLog, DecisionRecord};
@@ -23,6 +24,7 @@ const WAITING_LINES: usize = 16 * 1024;
 pub fn init_tracing(log: Log) {
     let filter = EnvFilter::new(log.level.as_str());
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_target(false);
+    std::panic::set_hook(Box::new(|panic| tracing::error!(%panic, "panicked")));
     // A second start in one process, as in tests, keeps the first log.
     let _ = match log.format {
         LogFormat::Json => builder.json().flatten_event(true).try_init(),
@@ -90,7 +92,7 @@ impl Decisions {
                     "protocol" => record.protocol.as_str(),
                     "decision" => decision(record),
                     "reason" => record.reason.as_str(),
-                    "tier" => record.tier.clone().unwrap_or_default()
+                    "tier" => named.and_then(|position| self.tiers.get(position)).cloned().unwrap_or_default()
                 )
             });
             counter.increment(1);
@@ -110,26 +112,50 @@ impl Decisions {
     }
 
     fn line(&self, record: &DecisionRecord, took: Duration) -> String {
-        let line = serde_json::json!({
-            "ts": self.clock.now().to_string(),
-            "request_id": record.request_id,
-            "decision_id": record.decision_id,
-            "protocol": record.protocol.as_str(),
-            "method": record.method,
-            "host": record.host,
-            "path": record.path,
-            "rule": record.rule,
-            "tier": record.tier,
-            "decision": decision(record),
-            "reason": record.reason.as_str(),
-            "cause": record.cause,
-            "subject": record.subject.as_deref(),
-            "provider": record.provider,
-            "duration_us": u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
-            "policy": record.policy,
-        });
-        format!("{line}\n")
+        let line = Line {
+            ts: self.clock.now().to_string(),
+            request_id: &record.request_id,
+            decision_id: &record.decision_id,
+            protocol: record.protocol.as_str(),
+            method: &record.method,
+            host: &record.host,
+            path: &record.path,
+            rule: record.rule.as_deref(),
+            tier: record.tier.as_deref(),
+            decision: decision(record),
+            reason: record.reason.as_str(),
+            cause: record.cause,
+            subject: record.subject.as_deref(),
+            provider: record.provider.as_deref(),
+            duration_us: took.as_micros(),
+            policy: &record.policy,
+        };
+        // Texts and numbers only: that always serialises.
+        let mut line = serde_json::to_string(&line).unwrap_or_default();
+        line.push('\n');
+        line
     }
+}
+
+/// One line of the decision log, in the order in which it is written.
+#[derive(Serialize)]
+struct Line<'a> {
+    ts: String,
+    request_id: &'a str,
+    decision_id: &'a str,
+    protocol: &'a str,
+    method: &'a str,
+    host: &'a str,
+    path: &'a str,
+    rule: Option<&'a str>,
+    tier: Option<&'a str>,
+    decision: &'a str,
+    reason: &'a str,
+    cause: Option<&'a str>,
+    subject: Option<&'a str>,
+    provider: Option<&'a str>,
+    duration_us: u128,
+    policy: &'a str,
 }
 
 impl DecisionLog for Decisions {

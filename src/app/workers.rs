@@ -6,6 +6,7 @@ use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 
+use metrics::counter;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tonic_health::pb::health_server::Health;
@@ -65,7 +66,11 @@ async fn work<H: Health>(mut jobs: mpsc::UnboundedReceiver<Job<H>>) {
                 Some(job) => { connections.spawn(job.run()); }
                 None => break,
             },
-            Some(_) = connections.join_next(), if !connections.is_empty() => {}
+            Some(ended) = connections.join_next(), if !connections.is_empty() => {
+                if ended.is_err() {
+                    counter!("tiergate_connections_panicked_total").increment(1);
+                }
+            }
         }
     }
     while connections.join_next().await.is_some() {}

@@ -26,8 +26,9 @@ pub struct AssertionSettings {
     pub lifetime: Duration,
 }
 
-/// The signing keys: the live one, and the one before it as long as what it
-/// signed can still be in use.
+/// The signing keys: the live one, the one before it, and the next one, which
+/// is published a whole rotation before it signs, so that no upstream meets a
+/// signature whose key it cannot have seen.
 ///
 /// Security contract: the private keys are made in this process and never
 /// leave it.
@@ -35,9 +36,11 @@ pub struct AssertionKeys {
     keys: Mutex<Option<Rotation>>,
 }
 
+#[derive(Clone)]
 struct Rotation {
     live: Arc<SigningKey>,
     since: Monotonic,
+    next: Arc<SigningKey>,
     retired: Option<Arc<SigningKey>>,
 }
 
@@ -68,7 +71,7 @@ impl AssertionKeys {
         now: UnixTime,
         monotonic: Monotonic,
     ) -> Result<String, AssertionError> {
-        let key = self.live(monotonic)?;
+        let key = self.rotation(monotonic)?.live;
         let lifetime = i64::try_from(settings.lifetime.as_secs()).unwrap_or(60);
         let mut claims = json!({
             "iss": settings.issuer,
@@ -103,22 +106,26 @@ impl AssertionKeys {
     /// # Errors
     /// When the first key cannot be made.
     pub fn jwks(&self, monotonic: Monotonic) -> Result<String, AssertionError> {
-        let live = self.live(monotonic)?;
-        let retired = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
-        let retired = retired.as_ref().and_then(|rotation| rotation.retired.clone());
-        let keys: Vec<_> = std::iter::once(live).chain(retired).filter_map(|key| key.public_jwk()).collect();
+        let Rotation { live, since: _, next, retired } = self.rotation(monotonic)?;
+        let keys: Vec<_> =
+            [Some(live), Some(next), retired].into_iter().flatten().filter_map(|key| key.public_jwk()).collect();
         Ok(json!({ "keys": keys }).to_string())
     }
 
-    fn live(&self, now: Monotonic) -> Result<Arc<SigningKey>, AssertionError> {
+    /// The keys as they are `now`, rotated when it is time.
+    fn rotation(&self, now: Monotonic) -> Result<Rotation, AssertionError> {
         let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(rotation) = keys.as_ref().filter(|rotation| now.since(rotation.since) < ROTATION) {
-            return Ok(Arc::clone(&rotation.live));
-        }
-        let live = Arc::new(SigningKey::generate()?);
-        let retired = keys.take().map(|rotation| rotation.live);
-        *keys = Some(Rotation { live: Arc::clone(&live), since: now, retired });
-        Ok(live)
+        let rotation = match keys.take() {
+            Some(rotation) if now.since(rotation.since) < ROTATION => rotation,
+            Some(Rotation { live, since: _, next, retired: _ }) => {
+                Rotation { live: next, since: now, next: SigningKey::generate()?, retired: Some(live) }
+            }
+            None => {
+                Rotation { live: SigningKey::generate()?, since: now, next: SigningKey::generate()?, retired: None }
+            }
+        };
+        *keys = Some(rotation.clone());
+        Ok(rotation)
     }
 }
 
@@ -129,11 +136,11 @@ impl Default for AssertionKeys {
 }
 
 impl SigningKey {
-    fn generate() -> Result<Self, AssertionError> {
+    fn generate() -> Result<Arc<Self>, AssertionError> {
         let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).map_err(|_| AssertionError)?;
         let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, pair.public_key().as_ref());
         let kid = encode(digest.as_ref().get(..16).unwrap_or_default());
-        Ok(Self { pair, kid })
+        Ok(Arc::new(Self { pair, kid }))
     }
 
     fn public_jwk(&self) -> Option<serde_json::Value> {
@@ -148,4 +155,37 @@ impl SigningKey {
 
 fn encode(bytes: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kids(keys: &AssertionKeys, now: Monotonic) -> Vec<String> {
+        let set: serde_json::Value = serde_json::from_str(&keys.jwks(now).expect("keys")).expect("json");
+        set["keys"].as_array().expect("list").iter().map(|key| key["kid"].as_str().expect("kid").to_owned()).collect()
+    }
+
+    #[test]
+    fn the_next_key_is_published_before_it_signs_and_the_last_one_after() {
+        let settings = AssertionSettings {
+            issuer: "https://gate.example.com".to_owned(),
+            audience: "apps".to_owned(),
+            lifetime: Duration::from_secs(60),
+        };
+        let keys = AssertionKeys::new();
+        let signed_by = |now| {
+            let token = keys.sign(&settings, None, &[], "d", UnixTime::from_secs(0), now).expect("signed");
+            let header = URL_SAFE_NO_PAD.decode(token.split('.').next().expect("header")).expect("base64url");
+            let header: serde_json::Value = serde_json::from_slice(&header).expect("json");
+            header["kid"].as_str().expect("kid").to_owned()
+        };
+        let start = Monotonic::default();
+        let (first, before) = (signed_by(start), kids(&keys, start));
+        let later = start.plus(ROTATION);
+        let (second, after) = (signed_by(later), kids(&keys, later));
+        assert_ne!(first, second);
+        assert!(before.contains(&first) && before.contains(&second), "the next key is there in advance");
+        assert!(after.contains(&first) && after.contains(&second) && after.len() == 3);
+    }
 }

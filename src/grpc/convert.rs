@@ -151,6 +151,21 @@ pub(super) fn response(outcome: CheckOutcome) -> CheckResponse {
     }
 }
 
+/// The refusal for a request whose answer could not even be written.
+pub(super) fn unavailable() -> CheckResponse {
+    let http_status = DenyKind::Unavailable.http_status(Protocol::Grpc);
+    let response = DeniedHttpResponse {
+        status: Some(HttpStatus { code: i32::from(http_status) }),
+        headers: vec![overwrite("cache-control", "no-store".to_owned())],
+        body: String::new(),
+    };
+    CheckResponse {
+        status: Some(status(PERMISSION_DENIED)),
+        dynamic_metadata: None,
+        http_response: Some(HttpResponse::DeniedResponse(response)),
+    }
+}
+
 fn allowed(allow: Allow, record: &DecisionRecord) -> CheckResponse {
     let Allow {
         headers,

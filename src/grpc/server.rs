@@ -2,11 +2,13 @@
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use envoy_types::pb::envoy::service::auth::v3::CheckResponse;
+use futures_util::FutureExt as _;
 use http_body_util::BodyExt as _;
 use http_body_util::combinators::UnsyncBoxBody;
 use tonic::server::{Grpc, NamedService, UnaryService};
@@ -93,7 +95,9 @@ impl UnaryService<Incoming> for CheckCall {
 
     fn call(&mut self, request: Request<Incoming>) -> Self::Future {
         let check = self.0.clone();
-        Box::pin(async move { Ok(Response::new(convert::response(answer(&check, request.into_inner()).await))) })
+        let response = async move { convert::response(answer(&check, request.into_inner()).await) };
+        let response = AssertUnwindSafe(response).catch_unwind();
+        Box::pin(async move { Ok(Response::new(response.await.unwrap_or_else(|_| convert::unavailable()))) })
     }
 }
 

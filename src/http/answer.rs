@@ -5,7 +5,7 @@ use http::header::{CACHE_CONTROL, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
 use http_body_util::Full;
 
-use crate::check::{self, Allow, Answer, COOKIE_HEADER, Denial, QUERY_HEADER, WEBSOCKET_PROTOCOL_HEADER};
+use crate::check::{self, Allow, Answer, COOKIE_HEADER, Denial, DenyKind, QUERY_HEADER, WEBSOCKET_PROTOCOL_HEADER};
 use crate::types::Protocol;
 
 /// The response for `answer` in `protocol`.
@@ -24,6 +24,15 @@ pub(super) fn response(answer: Answer, protocol: Protocol) -> Response<Full<Byte
             response
         }
     }
+}
+
+/// The refusal for a request whose answer could not even be written.
+pub(super) fn unavailable(protocol: Protocol) -> Response<Full<Bytes>> {
+    let status = DenyKind::Unavailable.http_status(protocol);
+    let mut response = Response::new(Full::default());
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::FORBIDDEN);
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
 }
 
 fn allowed(allow: Allow) -> Response<Full<Bytes>> {

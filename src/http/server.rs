@@ -3,11 +3,13 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::net::IpAddr;
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
@@ -99,7 +101,9 @@ impl HttpServer {
             .map(|(name, value)| (name.as_str(), value.as_bytes()))
             .collect();
         let request_id = request.headers().get("x-request-id").and_then(|id| id.to_str().ok());
-        let outcome = if !self.trusts(request.extensions().get::<Peer>()) {
+        let peer = request.extensions().get::<Peer>();
+        let outcome = if !self.trusts(peer) {
+            tracing::warn!(?peer, "target headers of a peer that is not in `trusted_proxies`");
             self.check.refuse(&unread(protocol), DenyKind::Forbidden, Reason::SpoofedHeader, "untrusted_peer")
         } else {
             match target::read(protocol, request, prefix) {
@@ -164,7 +168,15 @@ impl<B: Send + 'static> Service<Request<B>> for HttpServer {
         let server = self.clone();
         // The body says nothing about the decision; it is dropped unread.
         let (parts, _) = request.into_parts();
-        Box::pin(async move { Ok(server.answer(Request::from_parts(parts, ())).await) })
+        let speaks_ext_authz = matches!(self.endpoint(parts.uri.path()), Endpoint::Decision(Protocol::ExtAuthz, _));
+        let answer = async move { server.answer(Request::from_parts(parts, ())).await };
+        let answer = AssertUnwindSafe(answer).catch_unwind();
+        Box::pin(async move {
+            Ok(answer.await.unwrap_or_else(|_| {
+                let protocol = if speaks_ext_authz { Protocol::ExtAuthz } else { Protocol::ForwardAuth };
+                answer::unavailable(protocol)
+            }))
+        })
     }
 }
 
