@@ -73,7 +73,7 @@ fn every_refusal_is_in_band() -> Result<(), String> {
         ("a bad target", Ask::get("/apps/../x"), 400),
         ("no target", Ask::get(""), 400),
         ("no method", no_method, 400),
-        ("no host", no_host, 403),
+        ("no host", no_host, 400),
         ("a tunnel", Ask { method: "CONNECT".to_owned(), ..devel }, 400),
     ];
     for (what, request, status) in refusals {
