@@ -28,6 +28,7 @@ pub(crate) fn snapshot() -> Snapshot {
             { "path": "/ws/**", "tier": "devel", "token_from": ["header", "query", "websocket_protocol"] },
             { "path": "/open-ws/**", "tier": "public", "token_from": ["header", "query", "websocket_protocol"] },
             { "path": "/slash/**", "tier": "public", "encoded": ["slash"] },
+            { "path": "/slash/admin/**", "tier": "devel" },
             { "path": "/post", "methods": ["POST"], "permissions": ["post:x"] }
         ]))
         .expect("rules"),

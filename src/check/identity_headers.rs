@@ -159,7 +159,8 @@ impl Field {
         match self {
             Self::Subject => printable(caller.map_or("", |caller| &caller.subject), ""),
             Self::Email => {
-                printable(caller.and_then(|caller| caller.email.as_ref()).map_or("", |email| email.address()), "")
+                let email = caller.and_then(|caller| caller.email.as_ref()).filter(|email| email.is_well_formed());
+                printable(email.map_or("", |email| email.address()), "")
             }
             Self::Name => printable(caller.and_then(|caller| caller.name.as_deref()).unwrap_or_default(), ""),
             Self::Tier => identity.tier.unwrap_or_default().to_owned(),
@@ -213,11 +214,16 @@ fn claim_text(value: &serde_json::Value) -> String {
 /// and `%` itself percent-encoded, so that two texts never become one.
 fn printable(text: &str, separator: &str) -> String {
     let keep = |byte: u8| (0x20..0x7f).contains(&byte) && byte != b'%' && !separator.as_bytes().contains(&byte);
-    if text.bytes().all(keep) {
+    // Whoever reads a header trims it.
+    let trimmed = text.trim_matches(' ');
+    if trimmed.len() == text.len() && text.bytes().all(keep) {
         return text.to_owned();
     }
-    text.bytes().fold(String::with_capacity(text.len().saturating_mul(3)), |mut out, byte| {
-        if keep(byte) {
+    let start = text.len().saturating_sub(text.trim_start_matches(' ').len());
+    let end = start.saturating_add(trimmed.len());
+    let keep = |(position, byte): (usize, u8)| keep(byte) && (start..end).contains(&position);
+    text.bytes().enumerate().fold(String::with_capacity(text.len().saturating_mul(3)), |mut out, (position, byte)| {
+        if keep((position, byte)) {
             out.push(char::from(byte));
         } else {
             let _ = write!(out, "%{byte:02X}");
@@ -273,6 +279,7 @@ mod tests {
         let groups = ["a,admin", "b"].into_iter().collect();
         assert_eq!(join(Some(&groups), ","), "a%2Cadmin,b");
         assert_eq!(printable("a%2Cb", ""), "a%252Cb");
+        assert_eq!(printable(" a b ", ""), "%20a b%20");
         assert_eq!(claim_text(&serde_json::json!(["a", 1, true, "x,y"])), "a,1,true,x%2Cy");
         assert_eq!(claim_text(&serde_json::json!({ "a": "é" })), "{\"a\":\"%C3%A9\"}");
     }

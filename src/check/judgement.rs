@@ -98,8 +98,22 @@ impl<'s, 'r> Check<'s, 'r> {
         let subject = Subject { path, host, matched, route_tier, preflight };
         match subject.path.encoded().without(matched.rule().encoded()).refusal() {
             Some(error) => Step::Done(self.refuse(Some(&subject), Reason::BadTarget, error.as_str())),
+            None if self.has_other_reading(&subject) => {
+                Step::Done(self.refuse(Some(&subject), Reason::BadTarget, "encoded_reaches_another_rule"))
+            }
             None => Step::Ask(subject),
         }
+    }
+
+    /// Whether a program that decodes the characters which the rule lets stand
+    /// would be at another rule's place.
+    fn has_other_reading(&self, subject: &Subject<'_>) -> bool {
+        let Some(reading) = subject.path.decoded_reading() else { return false };
+        let Ok(path) = CanonicalPath::parse(reading.as_bytes()) else { return true };
+        let method =
+            subject.preflight.as_ref().map_or_else(|| self.method(), |preflight| preflight.method.as_str().into());
+        let other = self.snapshot.policy.find(subject.host.as_ref(), &path, &method);
+        other.is_none_or(|other| !other.is_of_rule(subject.matched.rule()))
     }
 
     /// The rule that covers the request. A true preflight asks on behalf of the

@@ -13,7 +13,7 @@ pub(super) struct Preflight {
 
 impl Preflight {
     pub(super) fn of(request: &RequestView<'_>) -> Option<Self> {
-        if request.method != "OPTIONS" {
+        if request.method != "OPTIONS" || request.headers.iter().any(|(name, value)| never_in_preflight(name, value)) {
             return None;
         }
         let text = |name| request.single_header(name).and_then(|value| std::str::from_utf8(value).ok());
@@ -26,6 +26,16 @@ impl Preflight {
             method: method.to_owned(),
             headers: headers.map(str::to_owned),
         })
+    }
+}
+
+/// A browser's preflight has no credentials, no body and no upgrade; where
+/// the answer is that it may pass, nothing of these passes with it.
+fn never_in_preflight(name: &str, value: &[u8]) -> bool {
+    match name {
+        "authorization" | "cookie" | "upgrade" | "content-type" | "transfer-encoding" => true,
+        "content-length" => value != b"0",
+        _ => name.starts_with("sec-websocket-"),
     }
 }
 
@@ -64,20 +74,24 @@ pub(super) fn never_passes(request: &RequestView<'_>) -> Option<&'static str> {
     if request.method.eq_ignore_ascii_case("CONNECT") || request.method.eq_ignore_ascii_case("TRACE") {
         return Some("refused_method");
     }
-    is_upgrade_to(request, "h2c").then_some("h2c_upgrade")
+    let mut upgrades = upgrades(request);
+    let only_websocket = upgrades.next().is_none_or(|first| first.eq_ignore_ascii_case(b"websocket"));
+    if !only_websocket || upgrades.next().is_some() {
+        return Some("refused_upgrade");
+    }
+    let control = |value: &[u8]| value.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0));
+    request.headers.iter().any(|(_, value)| control(value)).then_some("control_in_header")
 }
 
 /// Some proxies take `Upgrade` away before they ask; the handshake's own
 /// headers (RFC 6455 section 4.1) stay.
 fn is_websocket(request: &RequestView<'_>) -> bool {
-    is_upgrade_to(request, "websocket") || request.header_values("sec-websocket-key").next().is_some()
+    upgrades(request).any(|offered| offered.eq_ignore_ascii_case(b"websocket"))
+        || request.header_values("sec-websocket-key").next().is_some()
 }
 
-fn is_upgrade_to(request: &RequestView<'_>, protocol: &str) -> bool {
-    let values = request.header_values("upgrade");
-    values
-        .flat_map(|value| value.split(|byte| *byte == b','))
-        .any(|offered| offered.trim_ascii().eq_ignore_ascii_case(protocol.as_bytes()))
+fn upgrades<'a>(request: &RequestView<'a>) -> impl Iterator<Item = &'a [u8]> {
+    request.header_values("upgrade").flat_map(|value| value.split(|byte| *byte == b',')).map(<[u8]>::trim_ascii)
 }
 
 /// The header names that `Connection` asks the next hop to drop.

@@ -127,6 +127,11 @@ fn refusals_say_why_and_no_more() {
         ("get", "/public/x", &[], Reason::BadTarget),
         ("G T", "/public/x", &[], Reason::BadTarget),
         ("GET", "/public/x", &[("upgrade", b"websocket, h2c")], Reason::BadTarget),
+        ("GET", "/public/x", &[("upgrade", b"foo")], Reason::BadTarget),
+        ("GET", "/public/x", &[("upgrade", b"websocket"), ("upgrade", b"websocket")], Reason::BadTarget),
+        ("GET", "/public/x", &[("x-a", b"b\rX-Auth-User: root")], Reason::BadTarget),
+        ("GET", "/slash/admin%2fsecret", &[], Reason::BadTarget),
+        ("GET", "/slash/%2e%2e%2fpublic", &[], Reason::BadTarget),
         ("GET", "/public/x", &[("connection", b"close, X_Auth-User")], Reason::SpoofedHeader),
     ] {
         let denied = denial(ask(method, target, headers, Some(caller("access:devel"))));
@@ -170,6 +175,16 @@ fn a_true_preflight_is_answered_for_an_allowed_origin_only() {
     for origin in [b"https://evil.example" as &[u8], b"https://app.example.com.evil.example", b"null"] {
         let denied = denial(ask("OPTIONS", "/apps/devel/x", &preflight(origin), None));
         assert_eq!((denied.reason, denied.cors_origin), (Reason::NoCredentials, None));
+    }
+    // What no browser sends with a preflight does not pass as one.
+    for extra in
+        [("upgrade", b"websocket" as &[u8]), ("sec-websocket-key", b"x"), ("cookie", b"a=b"), ("content-length", b"4")]
+    {
+        let [origin, method, _] = preflight(b"https://app.example.com");
+        assert_eq!(
+            denial(ask("OPTIONS", "/apps/devel/x", &[origin, method, extra], None)).reason,
+            Reason::NoCredentials
+        );
     }
     // Without the requested method it is an ordinary request.
     let denied = denial(ask("OPTIONS", "/apps/devel/x", &[("origin", b"https://app.example.com")], None));

@@ -19,6 +19,12 @@ impl<'p> Matched<'p> {
         self.rule
     }
 
+    /// Whether it is this very rule that matched.
+    #[must_use]
+    pub fn is_of_rule(&self, rule: &Rule) -> bool {
+        std::ptr::eq(self.rule, rule)
+    }
+
     /// The tier the rule asks for here, if it asks for one.
     #[must_use]
     pub fn tier(&self) -> Option<TierIndex> {

@@ -177,8 +177,11 @@ impl Leaf {
         tie
     }
 
+    /// `HEAD` is `GET` without the body (RFC 9110 section 9.3.2): where no rule
+    /// names it, the rule for `GET` covers it.
     fn find(&self, method: &str) -> Option<RuleIndex> {
-        let named = self.by_method.iter().find(|(held, _)| held.as_ref() == method).map(|(_, rule)| *rule);
-        named.or(self.every_method)
+        let named = |method| self.by_method.iter().find(|(held, _)| held.as_ref() == method).map(|(_, rule)| *rule);
+        let head_as_get = || if method == "HEAD" { named("GET") } else { None };
+        named(method).or_else(head_as_get).or(self.every_method)
     }
 }

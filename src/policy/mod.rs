@@ -95,9 +95,10 @@ impl Policy {
     /// covered by no rule at all, however wide another rule is.
     #[must_use]
     pub fn find(&self, host: Option<&Host>, path: &CanonicalPath, method: &str) -> Option<Matched<'_>> {
-        let rule = self.rules.get(self.matcher.find(host, path.as_str(), method)?)?;
+        let path = path.match_key();
+        let rule = self.rules.get(self.matcher.find(host, &path, method)?)?;
         let path_tier = match rule.tier {
-            Some(RuleTier::FromSegment(position)) => Some(self.tiers.index(path.segments().nth(position)?)?),
+            Some(RuleTier::FromSegment(position)) => Some(self.tiers.index(path.split('/').skip(1).nth(position)?)?),
             Some(RuleTier::Fixed(_)) | None => None,
         };
         Some(Matched { rule, path_tier })

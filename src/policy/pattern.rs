@@ -45,8 +45,14 @@ impl Pattern {
         } else {
             sample.push_str(fixed);
         }
-        check_canonical(text, &sample, allowed)?;
+        let path = check_canonical(text, &sample, allowed)?;
         check_variables(&segments)?;
+        // Literal segments are kept as requests are matched.
+        for (segment, key) in segments.iter_mut().zip(path.match_key().split('/').skip(1)) {
+            if let Segment::Literal(literal) = segment {
+                *literal = Box::from(key);
+            }
+        }
         Ok(Self { text: Box::from(text), segments: segments.into_boxed_slice(), rest })
     }
 
@@ -93,7 +99,7 @@ fn is_variable_name(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
-fn check_canonical(pattern: &str, sample: &str, allowed: EncodedSet) -> Result<(), PolicyErrorKind> {
+fn check_canonical(pattern: &str, sample: &str, allowed: EncodedSet) -> Result<CanonicalPath, PolicyErrorKind> {
     let never = |why| PolicyErrorKind::NotCanonical { pattern: pattern.to_owned(), why };
     if let Some(query) = sample.find('?') {
         let canonical = sample.get(..query).unwrap_or_default().to_owned();
@@ -109,7 +115,7 @@ fn check_canonical(pattern: &str, sample: &str, allowed: EncodedSet) -> Result<(
             canonical: path.as_str().to_owned(),
         });
     }
-    Ok(())
+    Ok(path)
 }
 
 fn check_variables(segments: &[Segment]) -> Result<(), PolicyErrorKind> {

@@ -100,6 +100,7 @@ fn the_policy_of_the_contract_decides_as_it_says() {
         ("GET", "/publicly", None, Reason::NoRule),
         ("GET", "/drinks", None, Reason::Ok),
         ("GET", "/drinks/", None, Reason::NoRule),
+        ("HEAD", "/drinks", None, Reason::Ok),
         ("POST", "/drinks", None, Reason::NoCredentials),
         ("POST", "/drinks", Some(&stable), Reason::InsufficientPermission),
         ("POST", "/drinks", Some(&manager), Reason::Ok),
@@ -148,6 +149,26 @@ fn hosts_count_first_exact_before_wildcard_before_none_one_port_before_every_por
     ] {
         assert_eq!(ask(&policy, host, "GET", path, Some(&user)), expected, "{host:?} {path}");
     }
+}
+
+#[test]
+fn one_resource_has_one_rule_however_it_is_spelled() {
+    let policy = policy(
+        contract_tiers(),
+        json!([
+            { "path": "/site/**", "tier": "public" },
+            { "path": "/site/@admin/**", "tier": "admin" },
+            { "path": "/site/p%7Cq", "tier": "admin" },
+            { "path": "/x/**", "tier": "public" },
+            { "path": "/x/secret", "methods": ["GET"], "tier": "admin" }
+        ]),
+    );
+    for path in ["/site/@admin/x", "/site/%40admin/x", "/site/p|q", "/site/p%7cq"] {
+        assert_eq!(ask(&policy, None, "GET", path, None), Reason::NoCredentials, "{path}");
+    }
+    assert_eq!(ask(&policy, None, "HEAD", "/x/secret", None), Reason::NoCredentials);
+    let same = json!([{ "path": "/@a", "tier": "admin" }, { "path": "/%40a", "tier": "public" }]);
+    assert!(faults(contract_tiers(), same)[0].starts_with("/rules/1: this rule and `/rules/0`"));
 }
 
 #[test]

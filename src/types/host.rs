@@ -20,9 +20,12 @@ impl Host {
     pub fn parse(authority: &[u8]) -> Result<Self, TargetError> {
         let text = std::str::from_utf8(authority).map_err(|_| TargetError::BadHost)?.to_ascii_lowercase();
         let (name, port) = split_port(&text).ok_or(TargetError::BadHost)?;
-        if !(is_name(name) || is_bracketed_ipv6(name)) {
-            return Err(TargetError::BadHost);
-        }
+        let name = match bracketed_ipv6(name) {
+            // One address has many spellings (RFC 5952).
+            Some(address) => format!("[{address}]"),
+            None if is_name(name) => name.to_owned(),
+            None => return Err(TargetError::BadHost),
+        };
         let port: Option<u16> = match port {
             None => None,
             Some(digits) if !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) => {
@@ -32,7 +35,7 @@ impl Host {
         };
         let name_len = name.len();
         let text = match port {
-            None | Some(80 | 443) => name.to_owned(),
+            None | Some(80 | 443) => name,
             Some(0) => return Err(TargetError::BadHost),
             Some(port) => format!("{name}:{port}"),
         };
@@ -78,8 +81,6 @@ fn is_name(name: &str) -> bool {
         })
 }
 
-fn is_bracketed_ipv6(name: &str) -> bool {
-    name.strip_prefix('[')
-        .and_then(|rest| rest.strip_suffix(']'))
-        .is_some_and(|address| address.parse::<std::net::Ipv6Addr>().is_ok())
+fn bracketed_ipv6(name: &str) -> Option<std::net::Ipv6Addr> {
+    name.strip_prefix('[')?.strip_suffix(']')?.parse().ok()
 }

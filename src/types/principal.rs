@@ -80,12 +80,21 @@ impl Email {
         &self.address
     }
 
-    /// The domain, only for a verified address with exactly one `@` and
-    /// something on both sides of it.
+    /// Whether there is exactly one `@` with something on both sides of it.
+    #[must_use]
+    pub fn is_well_formed(&self) -> bool {
+        self.domain().is_some()
+    }
+
+    /// The domain of a well-formed address that the provider verified.
     #[must_use]
     pub fn verified_domain(&self) -> Option<&str> {
+        self.domain().filter(|_| self.verified)
+    }
+
+    fn domain(&self) -> Option<&str> {
         let (local, domain) = self.address.split_once('@')?;
-        (self.verified && !local.is_empty() && !domain.is_empty() && !domain.contains('@')).then_some(domain)
+        (!local.is_empty() && !domain.is_empty() && !domain.contains('@')).then_some(domain)
     }
 }
 

@@ -6,6 +6,7 @@
 //! accepted has one canonical spelling, and that spelling is its own canonical
 //! spelling.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use unicode_normalization::UnicodeNormalization;
@@ -133,6 +134,53 @@ impl CanonicalPath {
         self.encoded
     }
 
+    /// The spelling by which rules are matched. RFC 3986 lets `@` and `%40` mean
+    /// different things, but nearly every program takes them for one, so all
+    /// characters that may stand in a segment count as decoded, and all that may
+    /// not as encoded (section 3.3).
+    #[must_use]
+    pub fn match_key(&self) -> Cow<'_, str> {
+        if self.text.bytes().all(|byte| byte == b'/' || (is_pchar(byte) && byte != b'%')) {
+            return Cow::Borrowed(&self.text);
+        }
+        let mut key = String::with_capacity(self.text.len());
+        let mut rest = self.text.as_bytes();
+        while let Some((&byte, after)) = rest.split_first() {
+            rest = after;
+            match (byte, percent_value(after)) {
+                (b'%', Ok((value, after))) => {
+                    rest = after;
+                    if is_pchar(value) && value != b'%' {
+                        key.push(char::from(value));
+                    } else {
+                        push_percent(&mut key, value);
+                    }
+                }
+                _ if byte == b'/' || is_pchar(byte) => key.push(char::from(byte)),
+                _ => push_percent(&mut key, byte),
+            }
+        }
+        Cow::Owned(key)
+    }
+
+    /// The path as a program reads it that decodes the special characters which
+    /// a rule lets stand; `None` where there is none of them.
+    #[must_use]
+    pub fn decoded_reading(&self) -> Option<String> {
+        if self.encoded == EncodedSet::NONE {
+            return None;
+        }
+        let mut reading = self.text.replace("%2F", "/").replace("%25", "%");
+        for cut in ["%3F", "%23"] {
+            if let Some(position) = reading.find(cut) {
+                reading.truncate(position);
+            }
+        }
+        let segments: Vec<&str> =
+            reading.split('/').map(|segment| segment.split("%3B").next().unwrap_or_default()).collect();
+        Some(segments.join("/"))
+    }
+
     /// The segments in canonical spelling; a trailing `/` gives a last empty one.
     pub fn segments(&self) -> impl Iterator<Item = &str> + Clone {
         self.text.split('/').skip(1)
@@ -237,6 +285,12 @@ const fn is_unreserved(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
 }
 
+/// RFC 3986 section 3.3, `%` included.
+const fn is_pchar(byte: u8) -> bool {
+    is_unreserved(byte)
+        || matches!(byte, b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b'=' | b':' | b'@' | b'%')
+}
+
 fn push_percent(text: &mut String, value: u8) {
     const DIGITS: [u8; 16] = *b"0123456789ABCDEF";
     text.push('%');
@@ -267,14 +321,29 @@ fn check_decoded_segment(decoded: &[u8]) -> Result<(), TargetError> {
     Ok(())
 }
 
-/// `.` or `..`, also with blanks behind it, which some file systems drop.
+/// `.` or `..`, also with blanks or characters of no width in or behind it,
+/// which some programs drop.
 fn is_dot_segment(segment: &str) -> bool {
-    matches!(segment.trim_end_matches(is_blank), "." | "..")
+    let mut dots = 0usize;
+    for character in segment.chars().filter(|character| !is_dropped(*character)) {
+        if character != '.' {
+            return false;
+        }
+        dots = dots.saturating_add(1);
+    }
+    matches!(dots, 1 | 2)
 }
 
-fn is_blank(character: char) -> bool {
-    // White space, and the characters that are drawn with no width.
-    character.is_whitespace() || matches!(character, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}')
+/// White space and the default-ignorable code points of Unicode.
+fn is_dropped(character: char) -> bool {
+    character.is_whitespace()
+        || matches!(
+            character,
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
+                | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}'
+                | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fff8}' | '\u{1bca0}'..='\u{1bca3}'
+                | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}'
+        )
 }
 
 const fn is_structural(character: char) -> bool {

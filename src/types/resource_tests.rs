@@ -55,6 +55,9 @@ fn every_refusal_has_its_target() {
         ("/a%2f.%2fb", E::DotSegment),
         ("/..%c2%a0/b", E::DotSegment),
         ("/..%e2%80%8b/b", E::DotSegment),
+        ("/.%c2%ad./b", E::DotSegment),
+        ("/%20../b", E::DotSegment),
+        ("/..%ef%b8%8f/b", E::DotSegment),
         ("/%EF%BC%8F", E::UnicodeStructural),
         ("/%E2%80%A5/x", E::UnicodeStructural),
         ("/%c2%85", E::EncodedControl),
@@ -77,6 +80,34 @@ fn encoded_specials_are_noted_and_never_split() {
 }
 
 #[test]
+fn spellings_that_programs_take_for_one_are_matched_as_one() {
+    let key = |target: &str| CanonicalPath::parse(target.as_bytes()).expect(target).match_key().into_owned();
+    for (one, other) in [
+        ("/@admin", "/%40admin"),
+        ("/a:b", "/a%3Ab"),
+        ("/x+y", "/x%2By"),
+        ("/(z)", "/%28z%29"),
+        ("/p|q", "/p%7Cq"),
+        ("/a,b=c&d!$'*", "/a%2Cb%3Dc%26d%21%24%27%2A"),
+        ("/\"<>[]^`{}", "/%22%3C%3E%5B%5D%5E%60%7B%7D"),
+    ] {
+        assert_eq!(key(one), key(other), "{one} {other}");
+    }
+    assert_eq!(key("/caf%c3%a9/a%20b"), "/caf%C3%A9/a%20b");
+    assert_ne!(key("/a%2Fb"), key("/a/b"));
+}
+
+#[test]
+fn the_decoded_reading_is_that_of_a_program_which_decodes_all() {
+    let reading = |target: &str| CanonicalPath::parse(target.as_bytes()).expect(target).decoded_reading();
+    assert_eq!(reading("/a/b"), None);
+    assert_eq!(reading("/f/admin%2fx"), Some("/f/admin/x".to_owned()));
+    assert_eq!(reading("/f/%2fadmin"), Some("/f//admin".to_owned()));
+    assert_eq!(reading("/f/admin%3bv=1/x"), Some("/f/admin/x".to_owned()));
+    assert_eq!(reading("/f/admin%23/x"), Some("/f/admin".to_owned()));
+}
+
+#[test]
 fn hosts_are_lower_case_names_without_default_ports() {
     for (raw, expected) in [
         ("Portal.Example.COM", "portal.example.com"),
@@ -85,6 +116,7 @@ fn hosts_are_lower_case_names_without_default_ports() {
         ("localhost:8080", "localhost:8080"),
         ("[::1]:8080", "[::1]:8080"),
         ("127.0.0.1", "127.0.0.1"),
+        ("[0:0::1]", "[::1]"),
     ] {
         assert_eq!(Host::parse(raw.as_bytes()).expect(raw).as_str(), expected);
     }
