@@ -24,6 +24,10 @@ use crate::http::{AdminServer, HttpServer, Peer};
 /// Requests that one gRPC connection may have open at once; Envoy opens more
 /// connections when it needs more.
 const MAX_CONCURRENT_STREAMS: u32 = 256;
+/// Streams that may be reset before they were looked at. The peer is a proxy
+/// that carries everybody's requests on one connection: with a low bound one
+/// client who resets its requests quickly would end the checks of all others.
+const MAX_RESETS: usize = 4096;
 /// All headers of one request together.
 const MAX_HEADER_BYTES: u32 = 64 * 1024;
 /// How long a peer may take to send the head of its next request. It also
@@ -116,6 +120,8 @@ async fn serve<H: Health>(
                 .timer(TokioTimer::new())
                 .max_concurrent_streams(MAX_CONCURRENT_STREAMS)
                 .max_header_list_size(MAX_HEADER_BYTES)
+                .max_pending_accept_reset_streams(MAX_RESETS)
+                .max_local_error_reset_streams(MAX_RESETS)
                 .keep_alive_interval(KEEP_ALIVE.0)
                 .keep_alive_timeout(KEEP_ALIVE.1)
                 .serve_connection(io, service);

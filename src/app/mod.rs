@@ -7,6 +7,7 @@
 
 mod build;
 mod connection;
+mod lines;
 mod listener;
 mod once;
 mod supervise;
@@ -16,4 +17,4 @@ mod workers;
 pub use build::{issuers, snapshot};
 pub use once::{fetch_keys, now};
 pub use supervise::serve;
-pub use telemetry::init_tracing;
+pub use telemetry::{ServiceLog, init_tracing};

@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use metrics::{counter, gauge};
 use metrics_exporter_prometheus::PrometheusHandle;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -52,6 +53,7 @@ pub fn serve(config: &Config) -> anyhow::Result<()> {
 }
 
 async fn run(config: &Config) -> anyhow::Result<()> {
+    raise_descriptor_limit();
     let metrics = telemetry::install_metrics().context("the metrics cannot be installed")?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let random: Arc<dyn Random> = Arc::new(SystemRandom);
@@ -65,7 +67,7 @@ async fn run(config: &Config) -> anyhow::Result<()> {
     let snapshot = build::snapshot(config)?;
     let tiers = snapshot.policy.tiers();
     let tiers: Vec<String> = tiers.iter().map(|tier| tiers.name(tier).to_owned()).collect();
-    let (decisions, log_writer) = Decisions::start(tiers, snapshot.policy.fingerprint(), Arc::clone(&clock))
+    let decisions = Decisions::start(tiers, snapshot.policy.fingerprint(), Arc::clone(&clock))
         .context("the decision log cannot be started")?;
     let refresh = Arc::new(AskProvider(Arc::clone(&keys)));
     let ports = Ports { keys: Arc::<ProviderKeys>::clone(&keys), refresh, clock: Arc::clone(&clock), random };
@@ -111,21 +113,29 @@ async fn run(config: &Config) -> anyhow::Result<()> {
     if let Some(workers) = Arc::into_inner(workers) {
         workers.join();
     }
-    if log_writer.join().is_err() {
-        tracing::error!("decision log panicked");
-    }
     ended
+}
+
+/// As many connections as the system allows: its usual soft limit is kept low
+/// for programs that still call `select`.
+fn raise_descriptor_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }) {
+        tracing::warn!(%error, "the limit of open files stays as it is");
+    }
 }
 
 /// Waits for the signal to stop, or for a part to end though nobody stopped it.
 async fn wait<H: Health>(tasks: &mut JoinSet<&'static str>, workers: &Workers<H>) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be awaited")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be awaited")?;
+    let mut hang_up = signal(SignalKind::hangup()).context("SIGHUP cannot be awaited")?;
     let mut look = tokio::time::interval(Duration::from_secs(1));
     loop {
         tokio::select! {
             _ = terminate.recv() => return Ok(()),
             _ = interrupt.recv() => return Ok(()),
+            _ = hang_up.recv() => tracing::warn!("SIGHUP changes nothing: restart to read the config anew"),
             Some(ended) = tasks.join_next() => match ended {
                 Ok(part) => bail!("the {part} ended by itself"),
                 Err(error) => bail!("a part of the service panicked: {error}"),

@@ -1,10 +1,8 @@
 //! What the service tells about itself: its log, the decision lines, metrics.
 
-use std::io::{self, Write as _};
+use std::io;
 use std::sync::Arc;
 use std::sync::OnceLock;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use metrics::{Counter, Histogram, counter, gauge, histogram};
@@ -12,24 +10,39 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use serde::Serialize;
 use tracing_subscriber::EnvFilter;
 
+use super::lines::Lines;
 use crate::check::{CacheResult, DecisionLog, DecisionRecord};
 use crate::config::{Log, LogFormat};
 use crate::types::{Clock, Protocol, Reason};
 
-/// Decision lines that may wait to be written; when more come, lines are
-/// dropped and counted: a slow reader of the log never delays a check.
-const WAITING_LINES: usize = 16 * 1024;
+/// How long the end of a log may take to be written when the service stops.
+const DRAIN: Duration = Duration::from_secs(2);
 
-/// Starts the service's own log, on stderr.
-pub fn init_tracing(log: Log) {
-    let filter = EnvFilter::new(log.level.as_str());
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_target(false);
+/// The service's own log, on stderr; what waits is written when it is dropped.
+pub struct ServiceLog(Lines);
+
+impl Drop for ServiceLog {
+    fn drop(&mut self) {
+        self.0.drain(DRAIN);
+    }
+}
+
+/// Starts the service's own log. What the HTTP libraries say of each faulty
+/// peer is left out: strangers could fill the log with it.
+///
+/// # Errors
+/// When its writer cannot be started.
+pub fn init_tracing(log: Log) -> io::Result<ServiceLog> {
+    let lines = Lines::start("service-log", io::stderr(), Counter::noop())?;
+    let filter = EnvFilter::new(format!("{},h2=error,hyper=error,hyper_util=error", log.level.as_str()));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(lines.clone()).with_target(false);
     std::panic::set_hook(Box::new(|panic| tracing::error!(%panic, "panicked")));
     // A second start in one process, as in tests, keeps the first log.
     let _ = match log.format {
         LogFormat::Json => builder.json().flatten_event(true).try_init(),
         LogFormat::Text => builder.with_ansi(false).try_init(),
     };
+    Ok(ServiceLog(lines))
 }
 
 /// Installs the metrics of the process; what is measured from then on is shown.
@@ -45,21 +58,19 @@ pub(super) fn install_metrics() -> Result<PrometheusHandle, metrics_exporter_pro
 ///
 /// Every label comes from a closed set, so each series is looked up once.
 pub(super) struct Decisions {
-    lines: SyncSender<String>,
+    lines: Lines,
     clock: Arc<dyn Clock>,
     tiers: Vec<String>,
     counters: Vec<OnceLock<Counter>>,
     durations: Vec<Histogram>,
     cache: [Counter; 3],
-    dropped: Counter,
 }
 
 impl Decisions {
-    /// Starts the writer of decision lines; it ends when this is dropped.
-    pub(super) fn start(tiers: Vec<String>, policy: &str, clock: Arc<dyn Clock>) -> io::Result<(Self, JoinHandle<()>)> {
-        let (lines, written) = sync_channel(WAITING_LINES);
-        let writer =
-            std::thread::Builder::new().name("decision-log".to_owned()).spawn(move || write_lines(&written))?;
+    /// Starts the writer of decision lines, to stdout.
+    pub(super) fn start(tiers: Vec<String>, policy: &str, clock: Arc<dyn Clock>) -> io::Result<Self> {
+        let dropped = counter!("tiergate_decision_lines_dropped_total");
+        let lines = Lines::start("decision-log", io::stdout(), dropped)?;
         gauge!("tiergate_policy_info", "hash" => policy.to_owned()).set(1.0);
         let series = Protocol::ALL.len() * Reason::ALL.len() * (tiers.len() + 1);
         let durations = Protocol::ALL
@@ -67,16 +78,7 @@ impl Decisions {
             .to_vec();
         let cache =
             ["hit", "miss", "rejected"].map(|result| counter!("tiergate_token_cache_total", "result" => result));
-        let decisions = Self {
-            lines,
-            clock,
-            counters: (0..series).map(|_| OnceLock::new()).collect(),
-            tiers,
-            durations,
-            cache,
-            dropped: counter!("tiergate_decision_lines_dropped_total"),
-        };
-        Ok((decisions, writer))
+        Ok(Self { lines, clock, counters: (0..series).map(|_| OnceLock::new()).collect(), tiers, durations, cache })
     }
 
     fn count(&self, record: &DecisionRecord, took: Duration) {
@@ -111,7 +113,7 @@ impl Decisions {
         }
     }
 
-    fn line(&self, record: &DecisionRecord, took: Duration) -> String {
+    fn line(&self, record: &DecisionRecord, took: Duration) -> Vec<u8> {
         let line = Line {
             ts: self.clock.now().to_string(),
             request_id: &record.request_id,
@@ -131,8 +133,8 @@ impl Decisions {
             policy: &record.policy,
         };
         // Texts and numbers only: that always serialises.
-        let mut line = serde_json::to_string(&line).unwrap_or_default();
-        line.push('\n');
+        let mut line = serde_json::to_vec(&line).unwrap_or_default();
+        line.push(b'\n');
         line
     }
 }
@@ -158,30 +160,19 @@ struct Line<'a> {
     policy: &'a str,
 }
 
+impl Drop for Decisions {
+    fn drop(&mut self) {
+        self.lines.drain(DRAIN);
+    }
+}
+
 impl DecisionLog for Decisions {
     fn record(&self, record: &DecisionRecord, took: Duration) {
         self.count(record, took);
-        if self.lines.try_send(self.line(record, took)).is_err() {
-            self.dropped.increment(1);
-        }
+        self.lines.send(self.line(record, took));
     }
 }
 
 const fn decision(record: &DecisionRecord) -> &'static str {
     if record.allowed { "allow" } else { "deny" }
-}
-
-/// Writes the lines that wait, as many at once as there are.
-fn write_lines(lines: &Receiver<String>) {
-    let mut out = io::BufWriter::new(io::stdout().lock());
-    while let Ok(line) = lines.recv() {
-        let mut written = out.write_all(line.as_bytes());
-        while let Ok(line) = lines.try_recv() {
-            written = written.and_then(|()| out.write_all(line.as_bytes()));
-        }
-        // Whoever read the log is gone: the decisions go on without it.
-        if written.and_then(|()| out.flush()).is_err() {
-            return;
-        }
-    }
 }

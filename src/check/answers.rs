@@ -122,7 +122,7 @@ impl Check<'_, '_> {
             None => (Reason::NoRule, None),
         };
         let mut outcome = self.deny(None, reason, cause, &Required::default());
-        outcome.record.path = path.as_str().to_owned();
+        outcome.record.path = request_kind::cut(path.as_str());
         outcome.record.host = host.map(|host| host.as_str().to_owned()).unwrap_or_default();
         outcome
     }
@@ -187,7 +187,7 @@ impl Check<'_, '_> {
                 None => self.request.host.map(|host| request_kind::loggable(host, 255)).unwrap_or_default(),
             },
             path: match subject {
-                Some(subject) => subject.path.as_str().to_owned(),
+                Some(subject) => request_kind::cut(subject.path.as_str()),
                 None => request_kind::loggable_path(self.request.target),
             },
             rule: subject.map(|subject| subject.matched.rule().name().to_owned()),

@@ -125,5 +125,13 @@ pub(super) fn loggable(bytes: &[u8], limit: usize) -> String {
 /// The path of a raw target for the log; a query may hold secrets.
 pub(super) fn loggable_path(target: &[u8]) -> String {
     let path = target.split(|byte| matches!(byte, b'?' | b'#')).next().unwrap_or_default();
-    loggable(path, 512)
+    loggable(path, MAX_LOGGED_PATH)
+}
+
+/// The longest path in the log, in bytes.
+const MAX_LOGGED_PATH: usize = 512;
+
+/// A canonical path for the log; it is ASCII.
+pub(super) fn cut(path: &str) -> String {
+    path.get(..path.len().min(MAX_LOGGED_PATH)).unwrap_or_default().to_owned()
 }

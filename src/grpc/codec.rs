@@ -8,7 +8,7 @@ use tonic::Status;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 
 /// The largest request that is decoded: Envoy sends headers here, no bodies.
-const MAX_MESSAGE_BYTES: usize = 256 * 1024;
+pub(super) const MAX_MESSAGE_BYTES: usize = 256 * 1024;
 
 /// A request message, or the fact that it was none.
 #[derive(Debug)]

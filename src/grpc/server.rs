@@ -5,18 +5,19 @@ use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use envoy_types::pb::envoy::service::auth::v3::CheckResponse;
 use futures_util::FutureExt as _;
-use http_body_util::BodyExt as _;
 use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt as _, Full, Limited};
 use tonic::server::{Grpc, NamedService, UnaryService};
 use tonic::{Request, Response, Status};
 use tonic_health::pb::health_server::{Health, HealthServer};
 use tower::Service;
 
-use super::codec::{CheckCodec, Incoming};
+use super::codec::{CheckCodec, Incoming, MAX_MESSAGE_BYTES};
 use super::convert::{self, Malformed, WireRequest};
 use crate::check::{CheckOutcome, CheckService, DenyKind};
 use crate::types::{Protocol, Reason, RequestView};
@@ -65,7 +66,11 @@ where
         let path = request.uri().path();
         if path == CHECK {
             let check = CheckCall(self.check.clone());
-            return Box::pin(async move { Ok(boxed(Grpc::new(CheckCodec).unary(check, request).await)) });
+            return Box::pin(async move {
+                let (parts, body) = request.into_parts();
+                let request = http::Request::from_parts(parts, read_message(body).await);
+                Ok(boxed(Grpc::new(CheckCodec).unary(check, request).await))
+            });
         }
         if path
             .strip_prefix('/')
@@ -86,6 +91,28 @@ where
 {
     response.map(|body| body.map_err(Into::into).boxed_unsync())
 }
+
+/// Reads a message whole, within bounds on size and time. One that keeps to
+/// neither is given on as one that does not decode: it is refused in band, while
+/// an error of the transport would leave the verdict to `failure_mode_allow`.
+async fn read_message<B>(body: B) -> Full<Bytes>
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let whole = Limited::new(body, MAX_MESSAGE_BYTES + FRAME_HEADER_BYTES).collect();
+    match tokio::time::timeout(MESSAGE_TIMEOUT, whole).await {
+        Ok(Ok(whole)) => Full::new(whole.to_bytes()),
+        Ok(Err(_)) | Err(_) => Full::new(Bytes::from_static(UNDECODABLE)),
+    }
+}
+
+/// How long a message may take to arrive.
+const MESSAGE_TIMEOUT: Duration = Duration::from_secs(5);
+/// One flag and the length, before each message.
+const FRAME_HEADER_BYTES: usize = 5;
+/// A frame of one byte that is no message.
+const UNDECODABLE: &[u8] = &[0, 0, 0, 0, 1, 0xff];
 
 struct CheckCall(CheckService);
 

@@ -18,7 +18,7 @@ use tower::Service;
 
 use super::answer;
 use super::target::{self, NoTarget, Target};
-use crate::check::{CheckService, DenyKind};
+use crate::check::{Answer, CheckService, DenyKind};
 use crate::types::{Protocol, Reason, RequestView};
 
 /// Who is on the other side of a connection; in the extensions of each request.
@@ -47,6 +47,9 @@ pub struct HttpServer {
     aliases: Aliases,
 }
 
+/// Set by a proxy that was refused and only asks for the words to relay: if the
+/// answer has become an allow meanwhile, it must not reach the client as one.
+const REFUSED: &str = "x-tiergate-refused";
 /// What stands before the original path in Envoy's HTTP protocol.
 const EXT_AUTHZ: &str = "/authz/ext-authz";
 const EXT_AUTHZ_ALIAS: &str = "/api/authz/ext-authz";
@@ -127,7 +130,11 @@ impl HttpServer {
                 ),
             }
         };
-        answer::response(outcome.answer, protocol)
+        let refused_before = request.headers().contains_key(REFUSED);
+        match outcome.answer {
+            Answer::Allow(_) | Answer::Respond(_) if refused_before => answer::unavailable(protocol),
+            answer => answer::response(answer, protocol),
+        }
     }
 
     fn trusts(&self, peer: Option<&Peer>) -> bool {

@@ -129,6 +129,15 @@ fn an_allow_over_http_names_every_header_and_is_not_cached() {
 }
 
 #[test]
+fn an_allow_never_follows_a_refusal_to_the_client() {
+    let mut pairs = PUBLIC.to_vec();
+    pairs.push(("x-tiergate-refused", "1"));
+    let (status, headers, _) = answer("/authz/forward-auth", &pairs, Some(Peer::UnixSocket), Aliases::default());
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(!headers.contains_key("x-auth-tiers"));
+}
+
+#[test]
 fn a_missing_target_is_forbidden_and_other_paths_are_not_there() {
     let status = |uri: &str, aliases| answer(uri, &[], Some(Peer::UnixSocket), aliases).0;
     for uri in ["/authz/forward-auth", "/authz/auth-request", "/authz/ext-authz"] {
