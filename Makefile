@@ -61,8 +61,8 @@ fuzz: cargo-is-there ## each fuzz target for FUZZ_SECONDS (60) with a nightly to
 
 .PHONY: bench
 bench: setup ## checks a second and latency of the release build, beside a floor measured in the same run
-	@$(CARGO) build --release --locked --bin tiergate
-	$(CARGO) run --release --locked --package tiergate-testbed --bin tiergate-bench
+	@$(CARGO) build --quiet --release --locked --bin tiergate
+	$(CARGO) run --quiet --locked --package tiergate-testbed --bin tiergate-bench -- "$${CARGO_TARGET_DIR:-target}/release/tiergate"
 
 .PHONY: cargo-is-there
 cargo-is-there:
