@@ -174,6 +174,6 @@ where
 async fn stayed_silent(spoken: &AtomicBool) {
     tokio::time::sleep(FIRST_REQUEST).await;
     if spoken.load(Ordering::Relaxed) {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }

@@ -6,6 +6,7 @@
 
 #![allow(
     clippy::disallowed_methods,
+    clippy::needless_pass_by_value,
     clippy::string_slice,
     clippy::wildcard_enum_match_arm,
     reason = "clippy has no switch that allows these in tests"
