@@ -12,7 +12,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::lines::Lines;
 use crate::check::{CacheResult, DecisionLog, DecisionRecord};
-use crate::config::{Log, LogFormat};
+use crate::config::{Log, LogFormat, LogLevel};
 use crate::types::{Clock, Protocol, Reason};
 
 /// How long the end of a log may take to be written when the service stops.
@@ -28,13 +28,20 @@ impl Drop for ServiceLog {
 }
 
 /// Starts the service's own log. What the HTTP libraries say of each faulty
-/// peer is left out: strangers could fill the log with it.
+/// peer is left out unless somebody is debugging: strangers could fill the log
+/// with it.
 ///
 /// # Errors
 /// When its writer cannot be started.
 pub fn init_tracing(log: Log) -> io::Result<ServiceLog> {
     let lines = Lines::start("service-log", io::stderr(), Counter::noop())?;
-    let filter = EnvFilter::new(format!("{},h2=error,hyper=error,hyper_util=error", log.level.as_str()));
+    let level = log.level.as_str();
+    let filter = match log.level {
+        LogLevel::Debug | LogLevel::Trace => EnvFilter::new(level),
+        LogLevel::Error | LogLevel::Warn | LogLevel::Info => {
+            EnvFilter::new(format!("{level},h2=error,hyper=error,hyper_util=error"))
+        }
+    };
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(lines.clone()).with_target(false);
     std::panic::set_hook(Box::new(|panic| tracing::error!(%panic, "panicked")));
     // A second start in one process, as in tests, keeps the first log.

