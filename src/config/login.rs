@@ -5,6 +5,7 @@ use super::fault::{Fault, quoted};
 use super::file::LoginFile;
 use super::listen::read_path;
 use super::node::push;
+use crate::policy::is_scope;
 use crate::types::Secret;
 
 /// Parameters that the protocol sets itself (RFC 6749 section 4.1.1, RFC 7636
@@ -49,12 +50,14 @@ impl Login {
     ) -> Self {
         let scopes_at = push(pointer, "scopes");
         let scopes = check.list(&scopes_at, file.scopes.as_deref(), &["openid", "profile", "email"]);
-        for (position, scope) in scopes.iter().enumerate().filter(|(_, scope)| scope.contains(' ')) {
-            let fault = Fault::new(
-                push(&scopes_at, &position.to_string()),
-                format!("{} holds more than one scope", quoted(scope)),
-            );
-            check.fault(fault.hint("write each as its own entry"));
+        for (position, scope) in scopes.iter().enumerate().filter(|(_, scope)| !scope.is_empty() && !is_scope(scope)) {
+            let here = push(&scopes_at, &position.to_string());
+            let fault = if scope.contains(' ') {
+                Fault::new(here, format!("{} holds more than one scope", quoted(scope)))
+            } else {
+                Fault::new(here, format!("{} holds a character that no scope can hold", quoted(scope)))
+            };
+            check.fault(fault.hint("write each as its own entry, in ASCII and without `\"` and `\\`"));
         }
         if !scopes.iter().any(|scope| scope == "openid") {
             check.fault(

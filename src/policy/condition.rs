@@ -149,7 +149,7 @@ impl Compiler<'_> {
         let ConditionFile { tier, scopes, permissions, groups, users, providers, email_domains, any, all } = file;
         let mut conditions = Vec::new();
         conditions.extend(tier.as_deref().and_then(|tier| self.tier(tier, &format!("{pointer}/tier"))));
-        conditions.extend(self.words(scopes.as_deref(), pointer, "scopes").map(Condition::Scopes));
+        conditions.extend(self.scopes(scopes.as_deref(), pointer));
         conditions.extend(self.words(permissions.as_deref(), pointer, "permissions").map(Condition::Permissions));
         conditions.extend(self.texts(groups.as_deref(), pointer, "groups").map(Condition::Groups));
         conditions.extend(self.users(users.as_deref(), pointer));
@@ -171,7 +171,15 @@ impl Compiler<'_> {
             }
             return Some(Condition::PathTier);
         }
-        self.names.tier(tier).map(Condition::Tier).map_err(|kind| self.fault(pointer, kind)).ok()
+        match self.names.tier(tier) {
+            Ok(Some(tier)) => Some(Condition::Tier(tier)),
+            // It asks for a tier that the document lacks: no policy comes of it.
+            Ok(None) => Some(Condition::PathTier),
+            Err(kind) => {
+                self.fault(pointer, kind);
+                None
+            }
+        }
     }
 
     /// A list of names that may not be empty; each entry is checked by `check`.
@@ -202,6 +210,23 @@ impl Compiler<'_> {
             }
         }
         self.texts(names, pointer, list)
+    }
+
+    fn scopes(&mut self, scopes: Option<&[String]>, pointer: &str) -> Option<Condition> {
+        let texts = self.words(scopes, pointer, "scopes")?;
+        for (position, scope) in texts.iter().enumerate() {
+            let has_blank = scope.chars().any(|character| character.is_whitespace() || character.is_control());
+            if !is_scope(scope) && !scope.is_empty() && !has_blank {
+                self.fault(
+                    format!("{pointer}/scopes/{position}"),
+                    PolicyErrorKind::ImpossibleName {
+                        name: scope.to_string(),
+                        why: "a scope is made of ASCII characters without blank, `\"` and `\\`",
+                    },
+                );
+            }
+        }
+        Some(Condition::Scopes(texts))
     }
 
     fn users(&mut self, users: Option<&[String]>, pointer: &str) -> Option<Condition> {
@@ -273,6 +298,12 @@ impl Compiler<'_> {
             .collect();
         Some(compiled)
     }
+}
+
+/// Whether `text` is one scope (RFC 6749 section 3.3), so that it can stand in
+/// a `scope` claim and in a challenge.
+pub(crate) fn is_scope(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\'))
 }
 
 /// The variable in `{name}`.

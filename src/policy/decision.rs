@@ -1,6 +1,7 @@
 //! The decision: a value with its rule and its reason.
 
 use super::condition::{Condition, Facts};
+use super::requirement::Requirement;
 use super::rule::{Rule, RuleTier};
 use super::tiers::Tiers;
 use crate::types::{Principal, Reason, TierIndex, TierSet};
@@ -49,6 +50,13 @@ impl<'p> Matched<'p> {
             (Some(_), None) => Decision::Deny(Reason::NoCredentials),
             (Some(reason), Some(_)) => Decision::Deny(reason),
         }
+    }
+
+    /// Everything the rule asks for here, for the operator: it names groups
+    /// and users, so it never belongs into an answer to a client.
+    #[must_use]
+    pub fn requirement(&self, tiers: &'p Tiers) -> Requirement<'p> {
+        Requirement { conditions: &self.rule.conditions, path_tier: self.path_tier, tiers }
     }
 
     /// What the rule asks for, for the caller who was refused.
@@ -109,8 +117,12 @@ impl Required {
     /// with which the request would pass, as far as scopes decide it.
     #[must_use]
     pub fn challenge_scope(&self) -> Option<String> {
-        let mut scopes: Vec<&str> = self.challenge_scopes.iter().chain(&self.scopes).map(String::as_str).collect();
-        scopes.dedup();
+        let mut scopes: Vec<&str> = Vec::new();
+        for scope in self.challenge_scopes.iter().chain(&self.scopes) {
+            if !scopes.contains(&scope.as_str()) {
+                scopes.push(scope);
+            }
+        }
         (!scopes.is_empty()).then(|| scopes.join(" "))
     }
 

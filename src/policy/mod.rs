@@ -13,14 +13,18 @@ mod error;
 mod matcher;
 mod names;
 mod pattern;
+mod requirement;
 mod rule;
 mod tiers;
 
+pub(crate) use condition::is_scope;
 pub use decision::{Decision, Matched, Required};
 use document::PolicyDocument;
 pub use error::{PolicyError, PolicyErrorKind};
 use matcher::Matcher;
 use names::Names;
+pub use names::{Declared, nearest};
+pub use requirement::Requirement;
 use rule::RuleTier;
 pub use rule::{Rule, TokenPlaces};
 pub use tiers::Tiers;
@@ -43,25 +47,34 @@ impl Policy {
     /// # Errors
     /// Every fault of the document, in the order in which it was written.
     pub fn compile(document: &PolicyDocument, providers: &[&str]) -> Result<Self, Vec<PolicyError>> {
+        let (policy, errors) = Self::read(document, &Names::whole(document, providers));
+        if errors.is_empty() { Ok(policy) } else { Err(errors) }
+    }
+
+    /// Every fault of a document of which a part could not be read, save those
+    /// that only follow from what is missing.
+    #[must_use]
+    pub fn faults_of_part(document: &PolicyDocument, declared: &Declared<'_>) -> Vec<PolicyError> {
+        Self::read(document, &Names::around(document, declared)).1
+    }
+
+    /// The policy is whole only without a fault and with every name known.
+    fn read(document: &PolicyDocument, names: &Names<'_>) -> (Self, Vec<PolicyError>) {
         let mut errors = Vec::new();
-        let names = Names::new(document.tiers.0.iter().map(|(name, _)| name.as_str()), providers);
-        let tiers = Tiers::compile(&document.tiers, &names, &mut errors);
+        let tiers = Tiers::compile(&document.tiers, names, &mut errors);
         let rules: Vec<(usize, Rule)> = document
             .rules
             .iter()
             .enumerate()
             .filter_map(|(position, file)| {
-                let rule = Rule::compile(file, &format!("/rules/{position}"), &names, &mut errors)?;
+                let rule = Rule::compile(file, &format!("/rules/{position}"), names, &mut errors)?;
                 Some((position, rule))
             })
             .collect();
         let matcher = Matcher::build(&rules, &mut errors);
-        if !errors.is_empty() {
-            return Err(errors);
-        }
         let rules: Box<[Rule]> = rules.into_iter().map(|(_, rule)| rule).collect();
         let fingerprint = fingerprint(&tiers, &rules);
-        Ok(Self { tiers, rules, matcher, fingerprint })
+        (Self { tiers, rules, matcher, fingerprint }, errors)
     }
 
     /// The declared tiers.

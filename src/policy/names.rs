@@ -1,40 +1,82 @@
 //! The names a policy may refer to, and the nearest one to a slip.
 
+use super::document::PolicyDocument;
 use super::error::PolicyErrorKind;
 use crate::types::TierIndex;
 
-/// What is declared outside a rule: tiers and identity providers.
+/// What is declared around a document of which only a part could be read.
+/// `None`: that cannot be told, so no name of the kind is unknown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Declared<'a> {
+    /// The names of the tiers, also of those that the document itself lacks.
+    pub tiers: Option<&'a [String]>,
+    /// The ids of the identity providers.
+    pub providers: Option<&'a [String]>,
+}
+
+/// The names to which a document may refer.
 pub(crate) struct Names<'a> {
     tiers: Vec<&'a str>,
-    providers: &'a [&'a str],
+    /// `None`: any other name may be a tier, too.
+    more_tiers: Option<Vec<&'a str>>,
+    providers: Option<Vec<&'a str>>,
 }
 
 impl<'a> Names<'a> {
-    pub(crate) fn new(tiers: impl Iterator<Item = &'a str>, providers: &'a [&'a str]) -> Self {
-        Self { tiers: tiers.collect(), providers }
+    /// The names around a whole document.
+    pub(crate) fn whole(document: &'a PolicyDocument, providers: &[&'a str]) -> Self {
+        Self { tiers: tiers(document), more_tiers: Some(Vec::new()), providers: Some(providers.to_vec()) }
     }
 
-    pub(crate) fn tier(&self, name: &str) -> Result<TierIndex, PolicyErrorKind> {
-        self.tiers
-            .iter()
-            .position(|held| *held == name)
-            .and_then(TierIndex::new)
-            .ok_or_else(|| PolicyErrorKind::UnknownTier { name: name.to_owned(), nearest: nearest(name, &self.tiers) })
+    /// The names around a part of a document.
+    pub(crate) fn around(document: &'a PolicyDocument, declared: &Declared<'a>) -> Self {
+        let names = |list: Option<&'a [String]>| list.map(|list| list.iter().map(String::as_str).collect());
+        Self { tiers: tiers(document), more_tiers: names(declared.tiers), providers: names(declared.providers) }
+    }
+
+    /// The tier called `name`; `None` when it is none of the document's and
+    /// may be one all the same.
+    pub(crate) fn tier(&self, name: &str) -> Result<Option<TierIndex>, PolicyErrorKind> {
+        if let Some(position) = self.tiers.iter().position(|held| *held == name) {
+            return Ok(TierIndex::new(position));
+        }
+        match &self.more_tiers {
+            None => Ok(None),
+            Some(more) if more.contains(&name) => Ok(None),
+            Some(more) => {
+                let known = self.tiers.iter().chain(more).copied();
+                let nearest = nearest(name, known).map(str::to_owned);
+                Err(PolicyErrorKind::UnknownTier { name: name.to_owned(), nearest })
+            }
+        }
     }
 
     pub(crate) fn provider(&self, id: &str) -> Result<(), PolicyErrorKind> {
-        if self.providers.contains(&id) {
-            return Ok(());
+        match &self.providers {
+            Some(known) if !known.contains(&id) => {
+                let nearest = nearest(id, known.iter().copied()).map(str::to_owned);
+                Err(PolicyErrorKind::UnknownProvider { id: id.to_owned(), nearest })
+            }
+            Some(_) | None => Ok(()),
         }
-        Err(PolicyErrorKind::UnknownProvider { id: id.to_owned(), nearest: nearest(id, self.providers) })
     }
 }
 
-fn nearest(name: &str, known: &[&str]) -> Option<String> {
+fn tiers(document: &PolicyDocument) -> Vec<&str> {
+    document.tiers.0.iter().map(|(name, _)| name.as_str()).collect()
+}
+
+/// The known name most like `name`, when a slip of the pen explains the
+/// difference: case and `-` for `_` count for nothing, and a long name has room
+/// for more slips than a short one.
+#[must_use]
+pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let plain = |text: &str| text.to_ascii_lowercase().replace('-', "_");
+    let name = plain(name);
     known
-        .iter()
-        .map(|candidate| (strsim::damerau_levenshtein(name, candidate), *candidate))
-        .filter(|(distance, candidate)| *distance <= 2 && *distance < candidate.len())
+        .into_iter()
+        .map(|candidate| (strsim::damerau_levenshtein(&name, &plain(candidate)), candidate))
+        .filter(|(distance, candidate)| *distance <= 1 + candidate.len() / 5 && *distance < candidate.len())
         .min()
-        .map(|(_, candidate)| candidate.to_owned())
+        .map(|(_, candidate)| candidate)
 }

@@ -59,6 +59,12 @@ impl Rule {
         &self.name
     }
 
+    /// Whether it covers one host only, or the hosts under one name.
+    #[must_use]
+    pub fn names_host(&self) -> bool {
+        self.host != HostPattern::Any
+    }
+
     /// The encoded characters it lets stand in a segment.
     #[must_use]
     pub fn encoded(&self) -> EncodedSet {
@@ -234,7 +240,7 @@ fn compile_tier(
         return Some(RuleTier::FromSegment(segment));
     }
     let written = file.tier.as_deref().or_else(|| file.require.as_ref().and_then(|require| require.tier.as_deref()))?;
-    names.tier(written).ok().map(RuleTier::Fixed)
+    names.tier(written).ok().flatten().map(RuleTier::Fixed)
 }
 
 fn collect_tier_variables(file: &ConditionFile, variables: &mut Vec<String>) {

@@ -415,3 +415,70 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_challenge_names_each_scope_once_and_in_order() {
+    let tiers = json!({ "ea": { "grant": { "scopes": ["b", "a"] } } });
+    let rules = json!([{ "path": "/x", "tier": "ea", "scopes": ["c", "b", "a"] }]);
+    let policy = policy(tiers, rules);
+    let path = CanonicalPath::parse(b"/x").unwrap();
+    let matched = policy.find(None, &path, "GET").unwrap();
+    assert_eq!(matched.required(policy.tiers(), None).challenge_scope().as_deref(), Some("b a c"));
+}
+
+#[test]
+fn a_scope_is_what_a_challenge_can_carry() {
+    for scope in ["say \\\"hi\\\"", "a\\\\b", "höhe", "a b"] {
+        let rules = format!(r#"[{{ "path": "/x", "scopes": ["{scope}"] }}]"#);
+        let told = faults(json!({}), serde_json::from_str(&rules).unwrap());
+        assert_eq!(told.len(), 1, "{scope}: {told:?}");
+        assert!(told[0].starts_with("/rules/0/scopes/0: "), "{told:?}");
+    }
+    // Permissions never stand in a header, so a quotation mark is no harm in one.
+    policy(json!({}), json!([{ "path": "/x", "permissions": ["a\"b"], "scopes": ["!#[]~:/.*"] }]));
+}
+
+#[test]
+fn the_operator_reads_the_whole_requirement() {
+    let rules = json!([
+        { "path": "/a/{tier}/x", "tier": "{tier}" },
+        { "path": "/b", "tier": "ea", "groups": ["audit"],
+          "any": [{ "users": ["main/x"] }, { "tier": "admin" }] },
+        { "path": "/c", "scopes": ["a", "b"], "permissions": ["p"] },
+        { "path": "/d", "groups": ["g", "h"], "email_domains": ["example.com"], "providers": ["main"] },
+        { "path": "/e", "any": [{ "scopes": ["a", "b"] }, { "groups": ["g", "h"] }, { "any": [{ "tier": "ea" }] }] },
+        { "path": "/f", "all": [{ "scopes": ["a"] }, { "all": [{ "tier": "ea" }, { "permissions": ["p"] }] }] }
+    ]);
+    let policy = policy(contract_tiers(), rules);
+    for (path, expected) in [
+        ("/a/devel/x", "tier devel"),
+        ("/b", "tier ea and group audit and any of (user main/x, tier admin)"),
+        ("/c", "scope a and scope b and permission p"),
+        ("/d", "any of (group g, group h) and provider main and e-mail domain example.com"),
+        ("/e", "any of (all of (scope a, scope b), group g, group h, tier ea)"),
+        ("/f", "scope a and tier ea and permission p"),
+    ] {
+        let path = CanonicalPath::parse(path.as_bytes()).unwrap();
+        let matched = policy.find(None, &path, "GET").unwrap();
+        assert_eq!(matched.requirement(policy.tiers()).to_string(), expected);
+    }
+}
+
+#[test]
+fn a_part_of_a_policy_is_judged_by_what_is_known() {
+    let part = document(
+        json!({ "a": { "includes": ["b"] }, "c": { "includes": ["a", "gone"] } }),
+        json!([{ "path": "/x", "tier": "gone" }, { "path": "/y", "tier": "nowhere", "providers": ["other"] }]),
+    );
+    let told = |tiers: Option<&[&str]>, providers: Option<&[&str]>| {
+        let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let (tiers, providers) = (tiers.map(owned), providers.map(owned));
+        let declared = Declared { tiers: tiers.as_deref(), providers: providers.as_deref() };
+        let faults = Policy::faults_of_part(&part, &declared);
+        faults.iter().map(|error| error.pointer().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(told(None, None), Vec::<String>::new());
+    // `b` was taken out: that it is the second tier makes no cycle of the others.
+    assert_eq!(told(Some(&["a", "b", "c", "gone"]), None), ["/rules/1/tier"]);
+    assert_eq!(told(None, Some(&["main"])), ["/rules/1/providers/0"]);
+}

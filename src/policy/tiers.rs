@@ -34,7 +34,8 @@ impl Tiers {
                 let mut set = TierSet::EMPTY;
                 for (position, included) in tier.includes.iter().enumerate() {
                     match names.tier(included) {
-                        Ok(index) => set = set.union(TierSet::of(index)),
+                        Ok(Some(index)) => set = set.union(TierSet::of(index)),
+                        Ok(None) => {}
                         Err(kind) => {
                             errors.push(PolicyError::new(format!("/tiers/{}/includes/{position}", escape(name)), kind));
                         }
