@@ -184,6 +184,11 @@ impl ConfigErrors {
     }
 }
 
+    /// Faults whose places are known already; at least one.
+    pub(crate) fn listed(source_name: &str, errors: Vec<ConfigError>) -> Self {
+        Self { source_name: source_name.to_owned(), errors }
+    }
+
 impl fmt::Display for ConfigErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for error in &self.errors {
