@@ -12,8 +12,8 @@ use super::schema::View;
 use super::yaml;
 
 const PREFIX: &str = "TIERGATE_";
-/// What the command line reads itself.
-const OF_THE_COMMAND_LINE: [&str; 2] = ["TIERGATE_CONFIG", "TIERGATE_LOG"];
+/// What the command line reads itself: the name of the config file.
+const OF_THE_COMMAND_LINE: &str = "TIERGATE_CONFIG";
 
 /// Whether any variable speaks of the config.
 pub(crate) fn is_used(variables: &Variables) -> bool {
@@ -77,7 +77,7 @@ fn segments(path: &str) -> Vec<Segment<'_>> {
 fn settings(variables: &Variables) -> impl Iterator<Item = (&str, &str, &str)> {
     variables.iter().filter_map(|(name, value)| {
         let path = name.strip_prefix(PREFIX)?;
-        let other = OF_THE_COMMAND_LINE.contains(&name.as_str()) || is_service_link(path);
+        let other = name == OF_THE_COMMAND_LINE || is_service_link(path);
         (!other).then_some((name.as_str(), path, value.as_str()))
     })
 }

@@ -237,7 +237,7 @@ rules: [{ path: /x, tier: ea }]
         ("TIERGATE_LISTEN__ADMIN", "unix:/run/a.sock"),
         ("TIERGATE_TRUSTED_PROXIES", "[127.0.0.1/32, \"::1/128\"]"),
         ("TIERGATE_LIMITS__TOKEN_CACHE", "7"),
-        ("TIERGATE_LOG", "debug"),
+        ("TIERGATE_LOG", "{level: debug, format: json}"),
         ("TIERGATE_LOG__LEVEL", "warn"),
         ("TIERGATE_LOG__FORMAT", "text"),
         ("TIERGATE_IDENTITY_PROVIDERS__0__ID", "main"),
