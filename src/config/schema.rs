@@ -2,25 +2,34 @@
 //! structure is checked against, and what a variable's path is looked up in.
 
 use schemars::generate::SchemaSettings;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::file::ConfigFile;
 use super::node::steps;
 
-/// The JSON Schema (draft 2020-12) of the config file.
+/// The JSON Schema (draft 2020-12) of the config file as it is written, before
+/// its variables are filled in.
 #[must_use]
 pub fn schema() -> Value {
-    let mut schema = SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<ConfigFile>().to_value();
-    each_schema(&mut schema, &mut forbid_null);
+    let mut schema = of_values();
+    allow_variables(&mut schema);
     if let Value::Object(root) = &mut schema {
         root.insert("$id".to_owned(), Value::from("urn:tiergate:config"));
     }
     schema
 }
 
-/// The schema without what the sections judge themselves, in better words.
+/// The schema of the config with its variables filled in.
+fn of_values() -> Value {
+    let mut schema = SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<ConfigFile>().to_value();
+    each_schema(&mut schema, &mut forbid_null);
+    schema
+}
+
+/// The schema of the values without what the sections judge themselves, in
+/// better words.
 pub(crate) fn structure() -> Value {
-    let mut schema = schema();
+    let mut schema = of_values();
     each_schema(&mut schema, &mut |schema| {
         for keyword in ["pattern", "minItems"] {
             schema.shift_remove(keyword);
@@ -54,23 +63,48 @@ fn forbid_null(schema: &mut Map<String, Value>) {
     }
 }
 
+/// What `${VAR}` may stand for is told by the variable alone, so a text with
+/// one fits wherever a single value does.
+fn allow_variables(schema: &mut Value) {
+    let Value::Object(object) = schema else { return };
+    let with_variable = || json!({ "type": "string", "pattern": "\\$\\{[A-Za-z_]" });
+    let is_word = |branch: &Value| branch.get("const").is_some() || branch.get("enum").is_some();
+    if let Some(Value::Array(words)) = object.get_mut("oneOf")
+        && words.iter().all(is_word)
+    {
+        words.push(with_variable());
+        return;
+    }
+    let kind = object.get("type").and_then(Value::as_str);
+    let is_narrow = matches!(kind, Some("integer" | "number" | "boolean"))
+        || ["enum", "const", "pattern"].into_iter().any(|keyword| object.contains_key(keyword));
+    if is_narrow {
+        let mut value = std::mem::take(object);
+        for keyword in ["description", "examples", "default"] {
+            if let Some(told) = value.shift_remove(keyword) {
+                object.insert(keyword.to_owned(), told);
+            }
+        }
+        object.insert("anyOf".to_owned(), json!([value, with_variable()]));
+        return;
+    }
+    each_inner(object, &mut allow_variables);
+}
+
 /// Calls `change` for `schema` and every schema inside it.
 fn each_schema(schema: &mut Value, change: &mut dyn FnMut(&mut Map<String, Value>)) {
     let Value::Object(object) = schema else { return };
     change(object);
-    for (keyword, inner) in object.iter_mut() {
+    each_inner(object, &mut |inner| each_schema(inner, change));
+}
+
+/// Calls `visit` for every schema directly inside `schema`.
+fn each_inner(schema: &mut Map<String, Value>, visit: &mut dyn FnMut(&mut Value)) {
+    for (keyword, inner) in schema.iter_mut() {
         match (keyword.as_str(), inner) {
-            ("properties" | "$defs", Value::Object(named)) => {
-                for inner in named.values_mut() {
-                    each_schema(inner, change);
-                }
-            }
-            ("anyOf" | "oneOf" | "allOf", Value::Array(branches)) => {
-                for inner in branches {
-                    each_schema(inner, change);
-                }
-            }
-            ("items" | "additionalProperties", inner) => each_schema(inner, change),
+            ("properties" | "$defs", Value::Object(named)) => named.values_mut().for_each(&mut *visit),
+            ("anyOf" | "oneOf" | "allOf", Value::Array(branches)) => branches.iter_mut().for_each(&mut *visit),
+            ("items" | "additionalProperties", inner) => visit(inner),
             _ => {}
         }
     }
