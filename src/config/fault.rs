@@ -68,14 +68,27 @@ impl Fault {
         steps(&self.0.pointer).next()
     }
 
+    /// The same fault with its places where `place` says.
+    pub(crate) fn moved(mut self, place: impl Fn(&str) -> String) -> Self {
+        self.0.pointer = place(&self.0.pointer);
+        if let Some(other) = &self.0.other {
+            let moved = place(other);
+            self.0.message = self.0.message.replace(&format!("`{other}`"), &format!("`{moved}`"));
+            self.0.other = Some(moved);
+        }
+        self
+    }
+
     /// Whether this and `earlier` are about one value, or one of them about
-    /// what holds the other.
+    /// what holds the other. The second place of this one counts as well.
     pub(crate) fn touches(&self, earlier: &Self) -> bool {
-        let holds = |outer: &Self, inner: &Self| {
-            let below = inner.0.pointer.strip_prefix(&outer.0.pointer);
-            !outer.0.pointer.is_empty() && below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        let earlier = earlier.0.pointer.as_str();
+        let holds = |outer: &str, inner: &str| {
+            let below = inner.strip_prefix(outer);
+            !outer.is_empty() && below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         };
-        holds(earlier, self) || holds(self, earlier)
+        let mut places = std::iter::once(&self.0.pointer).chain(&self.0.other);
+        places.any(|here| holds(earlier, here) || holds(here, earlier))
     }
 
     fn place(&self, tree: &Node) -> Place {
@@ -171,6 +184,11 @@ impl ConfigErrors {
         Self { source_name: source_name.to_owned(), errors: vec![error] }
     }
 
+    /// Faults whose places are known already; at least one.
+    pub(crate) fn listed(source_name: &str, errors: Vec<ConfigError>) -> Self {
+        Self { source_name: source_name.to_owned(), errors }
+    }
+
     /// The faults in the order of their places; at least one.
     #[must_use]
     pub fn errors(&self) -> &[ConfigError] {
@@ -183,11 +201,6 @@ impl ConfigErrors {
         &self.source_name
     }
 }
-
-    /// Faults whose places are known already; at least one.
-    pub(crate) fn listed(source_name: &str, errors: Vec<ConfigError>) -> Self {
-        Self { source_name: source_name.to_owned(), errors }
-    }
 
 impl fmt::Display for ConfigErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -208,18 +221,6 @@ impl fmt::Display for ConfigErrors {
             count => write!(f, "{count} errors"),
         }
     }
-}
-
-/// The known name most like `name`, when a slip of the pen explains the difference.
-pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let plain = |text: &str| text.to_ascii_lowercase().replace('-', "_");
-    let name = plain(name);
-    known
-        .into_iter()
-        .map(|candidate| (strsim::damerau_levenshtein(&name, &plain(candidate)), candidate))
-        .filter(|(distance, candidate)| *distance <= 1 + candidate.len() / 5 && *distance < candidate.len())
-        .min()
-        .map(|(_, candidate)| candidate)
 }
 
 /// Text from a config as it may stand in a message: cut, and free of control characters.

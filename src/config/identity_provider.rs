@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::check::{Check, is_short_name};
-use super::fault::{Fault, nearest, quoted};
+use super::fault::{Fault, quoted};
 use super::file::{ClaimsFile, IdentityProviderFile, JwksFile};
 use super::login::Login;
 use super::node::push;
 use super::url::HttpUrl;
+use crate::policy::nearest;
 use crate::token::{Algorithm, ClaimNames, ClaimPath, IssuerSettings};
 use crate::types::ProviderId;
 

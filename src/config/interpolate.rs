@@ -5,8 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use super::fault::{Fault, nearest, quoted};
+use super::fault::{Fault, quoted};
 use super::node::{Content, Node, push};
+use crate::policy::nearest;
 
 /// The variables of the process and of `.env`, by name.
 pub(crate) type Variables = BTreeMap<String, String>;

@@ -21,6 +21,7 @@ mod listen;
 mod login;
 mod node;
 mod overlay;
+mod policy;
 mod schema;
 mod sections;
 mod sessions;
@@ -133,12 +134,14 @@ impl Config {
         let structural = structure::check(&written, &schema);
         let broken: BTreeSet<String> = structural.iter().filter_map(Fault::section).collect();
         let is_a_map = written.is_object();
-        let sound = if structural.is_empty() { written } else { structure::sound_part(written, &structural, &schema) };
+        let declared = policy::Declarations::find(&written, &faults);
+        let (sound, taken_out) = structure::sound_part(written, &structural, &schema);
         add_new(&mut faults, structural);
         let mut check = Check::new(&broken, sources.read_secret);
-        let config = is_a_map.then_some(sound).and_then(|sound| Self::read(sound, &mut check));
+        let config = is_a_map.then_some(sound).and_then(|sound| Self::read(sound, &declared, &mut check));
         let notices = std::mem::take(&mut check.notices);
-        let semantic = check.faults;
+        let semantic =
+            check.faults.into_iter().map(|fault| fault.moved(|pointer| taken_out.original(pointer))).collect();
         add_new(&mut faults, semantic);
         match config {
             Some(config) if faults.is_empty() => Ok(Self { notices, ..config }),
@@ -146,7 +149,7 @@ impl Config {
         }
     }
 
-    fn read(written: Value, check: &mut Check<'_>) -> Option<Self> {
+    fn read(written: Value, declared: &policy::Declarations, check: &mut Check<'_>) -> Option<Self> {
         let Ok(file) = ConfigFile::deserialize(written) else {
             // The structure was checked; serde's own words could repeat a secret.
             check.fault(Fault::new("", "the config does not have the form that its schema describes"));
@@ -172,7 +175,7 @@ impl Config {
         let apps = sections::read_apps(&file, check);
         say_what_waits(&file, check);
         let policy_document = PolicyDocument { tiers: file.tiers, rules: file.rules };
-        let policy = read_policy(&policy_document, &identity_providers, check);
+        let policy = policy::read(&policy_document, declared, check);
         Some(Self {
             listen,
             public_url,
@@ -215,23 +218,6 @@ fn check_login_has_a_place(file: &ConfigFile, check: &mut Check<'_>) {
         let pointer = format!("/identity_providers/{position}/login");
         let fault = Fault::new(pointer, "`login` needs `public_url`, to which browsers come back").at_key();
         check.fault(fault.hint("add `public_url: https://…`"));
-    }
-}
-
-fn read_policy(document: &PolicyDocument, providers: &[IdentityProvider], check: &mut Check<'_>) -> Option<Policy> {
-    if !["tiers", "rules", "identity_providers"].into_iter().all(|section| check.is_sound(section)) {
-        return None;
-    }
-    if document.rules.is_empty() {
-        check.notice("`rules` is empty: every request is refused");
-    }
-    let ids: Vec<&str> = providers.iter().map(|provider| provider.id().as_str()).collect();
-    match Policy::compile(document, &ids) {
-        Ok(policy) => Some(policy),
-        Err(errors) => {
-            check.faults.extend(errors.iter().map(Fault::from));
-            None
-        }
     }
 }
 

@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::fault::{Fault, nearest};
+use super::fault::Fault;
 use super::interpolate::Variables;
 use super::node::{Content, Entry, Node, Origin};
 use super::schema::View;
 use super::yaml;
+use crate::policy::nearest;
 
 const PREFIX: &str = "TIERGATE_";
 /// What the command line reads itself: the name of the config file.

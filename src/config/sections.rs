@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use super::check::{Check, is_short_name};
-use super::fault::{Fault, nearest, quoted};
+use super::fault::{Fault, quoted};
 use super::file::{AppFile, CompatFile, ConfigFile, ErrorsFile, LimitsFile, LogFile, LogFormatFile, LogLevelFile};
 use super::node::push;
 use super::url::HttpUrl;
 use crate::check::{ErrorTemplate, TemplateError};
+use crate::policy::nearest;
 use crate::token::IssuerSettings;
 
 /// Other programs whose endpoint paths are served too.

@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::check::Check;
-use super::fault::{Fault, nearest};
+use super::fault::Fault;
 use super::file::{DirectoryFile, SessionsFile};
 use super::node::push;
+use crate::policy::nearest;
 use crate::types::Secret;
 
 const MINUTE: Duration = Duration::from_secs(60);

@@ -1,13 +1,16 @@
 //! Unknown keys, wrong types, missing keys and words outside a closed set: the
 //! config against its schema, every fault at once and in words.
 
+use std::collections::BTreeSet;
+
 use jsonschema::ValidationError;
 use jsonschema::error::{TypeKind, ValidationErrorKind};
 use serde_json::Value;
 
-use super::fault::{Fault, nearest, quoted};
+use super::fault::{Fault, quoted};
 use super::node::{in_words, push, steps};
 use super::schema::View;
+use crate::policy::nearest;
 
 /// Every structural fault of `config`.
 pub(crate) fn check(config: &Value, schema: &Value) -> Vec<Fault> {
@@ -23,30 +26,59 @@ pub(crate) fn check(config: &Value, schema: &Value) -> Vec<Fault> {
 }
 
 /// What of `config` has the right form once the faulty values are taken out, so
-/// that the rest can be judged in the same pass. A section that cannot do
-/// without what was taken out goes whole.
-pub(crate) fn sound_part(mut config: Value, faults: &[Fault], schema: &Value) -> Value {
-    for fault in faults {
-        take_out(&mut config, fault.pointer());
-    }
-    for fault in check(&config, schema) {
-        if let (Some(section), Value::Object(sections)) = (fault.section(), &mut config) {
-            sections.shift_remove(&section);
+/// that the rest can be judged in the same pass. What cannot do without a value
+/// that was taken out goes with it.
+pub(crate) fn sound_part(config: Value, faults: &[Fault], schema: &Value) -> (Value, TakenOut) {
+    let mut taken_out = TakenOut { pointers: BTreeSet::new(), whole: config };
+    let mut more: Vec<String> = faults.iter().map(|fault| fault.pointer().to_owned()).collect();
+    loop {
+        let before = taken_out.pointers.len();
+        taken_out.pointers.extend(more);
+        let part = taken_out.rest(&taken_out.whole, "");
+        if taken_out.pointers.len() == before {
+            return (part, taken_out);
         }
+        more = check(&part, schema).iter().map(|fault| taken_out.original(fault.pointer())).collect();
     }
-    config
 }
 
-/// Removes the key that holds what stands at `pointer`: list entries stay, or
-/// those behind them would move.
-fn take_out(config: &mut Value, pointer: &str) {
-    let mut pointer = pointer;
-    while let Some((parent, _)) = pointer.rsplit_once('/') {
-        if let (Some(Value::Object(map)), Some(key)) = (config.pointer_mut(parent), steps(pointer).last()) {
-            map.shift_remove(&key);
-            return;
+/// The places of what was taken out of a config. List entries behind one that
+/// is gone have moved up.
+pub(crate) struct TakenOut {
+    pointers: BTreeSet<String>,
+    whole: Value,
+}
+
+impl TakenOut {
+    /// `value`, which stands at `pointer`, without what was taken out of it.
+    fn rest(&self, value: &Value, pointer: &str) -> Value {
+        let inner = |step: &str, value: &Value| {
+            let pointer = push(pointer, step);
+            (!self.pointers.contains(&pointer)).then(|| self.rest(value, &pointer))
+        };
+        match value {
+            Value::Array(items) => {
+                let kept = items.iter().enumerate().filter_map(|(position, item)| inner(&position.to_string(), item));
+                Value::Array(kept.collect())
+            }
+            Value::Object(map) => {
+                Value::Object(map.iter().filter_map(|(key, item)| Some((key.clone(), inner(key, item)?))).collect())
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.clone(),
         }
-        pointer = parent;
+    }
+
+    /// Where in the whole config that stands which is at `pointer` in the rest.
+    pub(crate) fn original(&self, pointer: &str) -> String {
+        steps(pointer).fold(String::new(), |whole, step| {
+            let kept = match (self.whole.pointer(&whole), step.parse::<usize>()) {
+                (Some(Value::Array(items)), Ok(position)) => {
+                    (0..items.len()).filter(|at| !self.pointers.contains(&push(&whole, &at.to_string()))).nth(position)
+                }
+                _ => None,
+            };
+            push(&whole, &kept.map_or(step, |position| position.to_string()))
+        })
     }
 }
 

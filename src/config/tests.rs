@@ -375,3 +375,87 @@ fn the_config_of_the_demo_loads() {
     let config = load(&std::fs::read_to_string(path).unwrap(), &[]).map_err(|errors| errors.to_string()).unwrap();
     assert!(!config.policy.rules().is_empty());
 }
+
+#[test]
+fn the_log_is_set_by_one_variable_like_every_section() {
+    let config = load("log: { format: text }", &[("TIERGATE_LOG", "{level: debug}")]).unwrap();
+    assert_eq!(config.log, Log { format: LogFormat::Json, level: LogLevel::Debug });
+    let errors = load("", &[("TIERGATE_LOG", "debug")]).map(|_| ()).unwrap_err();
+    assert_eq!(errors.errors()[0].place, Place::Variable("TIERGATE_LOG".to_owned()));
+    assert!(errors.to_string().contains("a map is expected"), "{errors}");
+}
+
+#[test]
+fn the_schema_takes_a_variable_wherever_a_value_stands() {
+    let schema = schema();
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    let fits = |text: &str| validator.is_valid(&yaml::parse(text, &mut Vec::new()).unwrap().to_json());
+    for good in [
+        "sessions: { lifetime: '${LIFETIME}', idle_timeout: '${IDLE:-30}m' }",
+        "limits: { token_cache: '${CACHE}', max_connections: '${MOST:-10}' }",
+        "log: { level: '${LEVEL:-info}', format: json }",
+        "compat: ['${OTHER}']",
+        "tiers: { ea: { grant: '${WHO}' } }",
+        "rules: [{ path: /x, tier: ea, token_from: ['${PLACE}'] }]",
+        "identity_providers: [{ id: '${ID}', issuer: 'https://idp.example.com/', audience: [api], leeway: '${L}' }]",
+    ] {
+        assert!(fits(good), "{good}");
+    }
+    for bad in [
+        "sessions: { lifetime: soon }",
+        "sessions: { lifetime: 5 }",
+        "limits: { token_cache: 'x' }",
+        "limits: { max_connections: 0 }",
+        "log: { level: loud }",
+        "log: { level: '$LEVEL' }",
+        "tiers: { ea: { grant: nobody } }",
+    ] {
+        assert!(!fits(bad), "{bad}");
+    }
+}
+
+#[test]
+fn one_fault_does_not_hide_another() {
+    const RULES: &str = "tiers:\n  a: { grant: authenticated, includes: [b] }\n  b: { includes: [a] }\nrules:\n  - { path: /a//b, tier: a }\n  - { path: /s, scopes: [] }\n  - { path: /e }\n  - { path: /t, tier: nowhere }\n  - { path: /p, providers: [mian] }\n";
+    let provider = |rest: &str| {
+        format!(
+            "identity_providers: [{{ id: main, issuer: 'https://idp.example.com/', audience: [api]{rest} }}]\n{RULES}"
+        )
+    };
+    let places = |text: &str| -> Vec<(u64, String)> {
+        let errors = load(text, &[]).map(|_| ()).unwrap_err();
+        let line = |place: &Place| if let Place::File { line, .. } = place { *line } else { 0 };
+        errors.errors().iter().map(|error| (line(&error.place), error.message.clone())).collect()
+    };
+    let own = places(&provider(""));
+    assert_eq!(own.iter().map(|(line, _)| *line).collect::<Vec<_>>(), [3, 6, 7, 8, 9, 10], "{own:?}");
+    // A wrong value beside them is one fault more.
+    let leeway = places(&provider(", leeway: 5"));
+    assert_eq!(leeway[1..], own, "{leeway:?}");
+    let grant = places(&provider("").replace("grant: authenticated", "grant: authenticatd"));
+    assert_eq!(grant.len(), own.len() + 1, "{grant:?}");
+    // An entry without the key it cannot do without leaves the others where they are.
+    for more in ["  - { tier: a }\n", "  - 5\n", "  - { path: 7, tier: a }\n"] {
+        let text = provider("").replace("rules:\n", &format!("rules:\n{more}"));
+        let broken = places(&text);
+        let moved: Vec<(u64, String)> =
+            own.iter().map(|(line, told)| (line + u64::from(*line > 5), told.clone())).collect();
+        assert_eq!(broken.len(), own.len() + 1, "{more}: {broken:?}");
+        assert!(moved.iter().all(|fault| broken.contains(fault)), "{more}: {broken:?}");
+    }
+    // Without its id a provider may be the one that a rule names.
+    let unnamed =
+        places(&format!("identity_providers: [{{ issuer: 'https://idp.example.com/', audience: [api] }}]\n{RULES}"));
+    assert_eq!(unnamed.iter().map(|(line, _)| *line).collect::<Vec<_>>(), [1, 3, 6, 7, 8, 9], "{unnamed:?}");
+}
+
+/// The tie of two rules is told only where both are read whole.
+#[test]
+fn a_fault_that_follows_from_another_is_not_told() {
+    let text = "rules:\n  - { path: /x, methods: GET, scopes: [a] }\n  - { path: /x, scopes: [a] }\n";
+    let errors = load(text, &[]).map(|_| ()).unwrap_err();
+    assert_eq!(errors.errors().len(), 1, "{errors}");
+    let text = "rules:\n  - 5\n  - { path: /x, scopes: [a] }\n  - { path: /x, scopes: [b] }\n";
+    let errors = load(text, &[]).map(|_| ()).unwrap_err().to_string();
+    assert!(errors.contains("`/rules/1`") && errors.contains("the other one is at tiergate.yaml:3:"), "{errors}");
+}
