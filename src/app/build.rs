@@ -1,8 +1,5 @@
 //! From a config to the parts of the service.
 
-use anyhow::Context as _;
-
-use crate::backend::http_client::FetchUrl;
 use crate::backend::jwks_fetch::JwksSettings;
 use crate::backend::jwks_source::JwksSource;
 use crate::check::Snapshot;
@@ -33,25 +30,26 @@ pub fn issuers(config: &Config) -> anyhow::Result<Issuers> {
 }
 
 /// How the keys of each provider are found and kept.
-pub(super) fn key_settings(config: &Config) -> anyhow::Result<Vec<JwksSettings>> {
+pub(super) fn key_settings(config: &Config) -> Vec<JwksSettings> {
     config
         .identity_providers
         .iter()
         .map(|provider| {
             let source = match &provider.jwks.source {
-                config::JwksSource::Discovery => JwksSource::discovery(provider.issuer())?,
-                config::JwksSource::Uri(uri) => JwksSource::Url(FetchUrl::parse(uri)?),
+                config::JwksSource::Discovery(url) => {
+                    JwksSource::Discovery { issuer: provider.tokens.issuer.clone(), url: url.clone() }
+                }
+                config::JwksSource::Uri(url) => JwksSource::Url(url.clone()),
                 config::JwksSource::File(path) => JwksSource::File(path.clone()),
             };
-            Ok(JwksSettings {
+            JwksSettings {
                 provider: provider.id().clone(),
                 issuer: provider.tokens.issuer.clone(),
                 source,
                 refresh: provider.jwks.refresh,
                 max_stale: provider.jwks.max_stale,
                 cache_dir: provider.jwks.cache_dir.clone(),
-            })
+            }
         })
-        .collect::<anyhow::Result<_>>()
-        .context("the keys of a provider cannot be fetched")
+        .collect()
 }

@@ -15,6 +15,6 @@ mod telemetry;
 mod workers;
 
 pub use build::{issuers, snapshot};
-pub use once::{fetch_keys, now};
+pub use once::{FetchedKeys, fetch_keys, now};
 pub use supervise::serve;
 pub use telemetry::{ServiceLog, init_tracing};

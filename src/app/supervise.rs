@@ -63,7 +63,7 @@ async fn run(config: &Config) -> anyhow::Result<()> {
         random: Arc::clone(&random),
         observer: Arc::new(CountRefreshes),
     };
-    let (keys, fetchers) = ProviderKeys::open(build::key_settings(config)?, &world);
+    let (keys, fetchers) = ProviderKeys::open(build::key_settings(config), &world);
     let snapshot = build::snapshot(config)?;
     let tiers = snapshot.policy.tiers();
     let tiers: Vec<String> = tiers.iter().map(|tier| tiers.name(tier).to_owned()).collect();

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::fmt;
 
 /// Shows an error and its sources, outermost first.
-pub(crate) struct Causes<'a>(pub(crate) &'a dyn Error);
+pub struct Causes<'a>(pub &'a dyn Error);
 
 impl fmt::Display for Causes<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

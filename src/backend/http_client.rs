@@ -5,14 +5,16 @@
 //! environment is used, no body is decompressed, and each answer is bounded in
 //! time and size.
 
-use std::fmt;
-use std::net::IpAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, HeaderValue};
 use http::{Request, Response};
-use reqwest::{Url, redirect, retry};
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use reqwest::{redirect, retry};
+
+use crate::types::{FetchUrl, FetchUrlError, is_loopback_name};
 
 /// How long a connection may take.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -20,69 +22,6 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 pub const TOTAL_TIMEOUT: Duration = Duration::from_secs(5);
 /// The longest body of an answer.
 pub const MAX_BODY_BYTES: usize = 256 * 1024;
-
-/// An absolute URL that may be asked: `https`, or `http` on a loopback host
-/// for development and tests.
-#[derive(Clone, PartialEq, Eq)]
-pub struct FetchUrl(Url);
-
-/// Why a URL may not be asked.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum FetchUrlError {
-    /// Not an absolute URL.
-    #[error("`{0}` is not an absolute url")]
-    NotAUrl(String),
-    /// Not `https`, and not `http` on a loopback host.
-    #[error("`{0}` is not https (http is for loopback hosts only)")]
-    Insecure(String),
-    /// A user name, a password or a fragment.
-    #[error("a url to fetch must have no user name, password or fragment")]
-    Extra,
-}
-
-impl FetchUrl {
-    /// Reads a URL.
-    ///
-    /// # Errors
-    ///
-    /// When it is none that may be asked.
-    pub fn parse(text: &str) -> Result<Self, FetchUrlError> {
-        let url = Url::parse(text).map_err(|_| FetchUrlError::NotAUrl(text.to_owned()))?;
-        if !url.username().is_empty() || url.password().is_some() || url.fragment().is_some() {
-            return Err(FetchUrlError::Extra);
-        }
-        match url.scheme() {
-            "https" => Ok(Self(url)),
-            "http" if is_loopback(&url) => Ok(Self(url)),
-            _ => Err(FetchUrlError::Insecure(text.to_owned())),
-        }
-    }
-
-    /// The URL as it is asked.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        self.0.as_str()
-    }
-
-    /// Whether both name the same host; the ports may differ.
-    #[must_use]
-    pub fn has_host_of(&self, other: &Self) -> bool {
-        self.0.host_str() == other.0.host_str()
-    }
-}
-
-impl fmt::Debug for FetchUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}`", self.0)
-    }
-}
-
-fn is_loopback(url: &Url) -> bool {
-    url.host_str().is_some_and(|host| {
-        let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-        address.map_or(host == "localhost", |address| address.is_loopback())
-    })
-}
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -140,6 +79,7 @@ impl HttpClient {
             .retry(retry::never())
             .no_proxy()
             .referer(false)
+            .dns_resolver(Names)
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(TOTAL_TIMEOUT)
             .user_agent(concat!("tiergate/", env!("CARGO_PKG_VERSION")))
@@ -154,7 +94,7 @@ impl HttpClient {
     /// When there is no whole answer; an answer of any status but a redirect
     /// is one.
     pub async fn get(&self, url: &FetchUrl) -> Result<Response<Bytes>, FetchError> {
-        self.exchange(self.0.get(url.0.clone()).build()?).await
+        self.exchange(self.0.get(url.as_url().clone()).build()?).await
     }
 
     /// Sends a request of any kind.
@@ -191,6 +131,25 @@ impl HttpClient {
         *whole.status_mut() = answer.status();
         *whole.headers_mut() = std::mem::take(answer.headers_mut());
         Ok(whole)
+    }
+}
+
+/// Looks names up, save those of this machine: for them plain http is allowed,
+/// so no name server may lead them elsewhere.
+#[derive(Debug)]
+struct Names;
+
+impl Resolve for Names {
+    fn resolve(&self, name: Name) -> Resolving {
+        Box::pin(async move {
+            let addresses: Addrs = if is_loopback_name(name.as_str()) {
+                let here = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
+                Box::new(here.into_iter().map(|address| SocketAddr::new(address, 0)))
+            } else {
+                Box::new(tokio::net::lookup_host((name.as_str(), 0)).await?.collect::<Vec<_>>().into_iter())
+            };
+            Ok(addresses)
+        })
     }
 }
 

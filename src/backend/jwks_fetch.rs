@@ -50,6 +50,9 @@ pub struct JwksSettings {
 pub trait RefreshObserver: Send + Sync {
     /// A refresh of the keys of `provider` has ended.
     fn refreshed(&self, provider: &ProviderId, result: RefreshResult);
+
+    /// A refresh is about to end with this failure.
+    fn failed(&self, _provider: &ProviderId, _error: &RefreshError) {}
 }
 
 /// What fetching needs of the world.
@@ -263,6 +266,7 @@ impl JwksFetcher {
         let provider = self.settings.provider.as_str();
         let result = error.result().as_str();
         tracing::warn!(provider, result, error = %Causes(error), "key set not refreshed");
+        self.world.observer.failed(&self.settings.provider, error);
     }
 
     fn report(&self, keys: &KeySet) {

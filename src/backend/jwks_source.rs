@@ -10,8 +10,9 @@ use bytes::Bytes;
 use http::StatusCode;
 use serde::Deserialize;
 
-use super::http_client::{FetchError, FetchUrl, FetchUrlError, HttpClient};
+use super::http_client::{FetchError, HttpClient};
 use crate::token::{KeySet, KeySetError};
+use crate::types::{FetchUrl, FetchUrlError};
 
 /// Where a key set is published.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -121,8 +122,13 @@ pub enum RefreshError {
     #[error("the `jwks_uri` of the discovery document is on another host: set `jwks.uri`")]
     JwksHost,
     /// The file is not readable.
-    #[error("the key set file is not readable")]
-    File(#[source] io::Error),
+    #[error("the key set file `{}` is not readable", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
     /// The document is no usable key set.
     #[error(transparent)]
     KeySet(#[from] KeySetError),
@@ -146,7 +152,7 @@ impl RefreshError {
             Self::Fetch(FetchError::Encoded | FetchError::Exchange(_)) => RefreshResult::Exchange,
             Self::Status(_) => RefreshResult::HttpStatus,
             Self::IssuerMismatch(_) => RefreshResult::IssuerMismatch,
-            Self::File(_) => RefreshResult::File,
+            Self::File { .. } => RefreshResult::File,
             Self::KeySet(KeySetError::Empty) => RefreshResult::Empty,
             Self::KeySet(
                 KeySetError::Malformed
@@ -166,16 +172,6 @@ struct DiscoveryDocument {
 }
 
 impl JwksSource {
-    /// The discovery document of `issuer`.
-    ///
-    /// # Errors
-    ///
-    /// When the issuer is no URL that may be asked.
-    pub fn discovery(issuer: &str) -> Result<Self, FetchUrlError> {
-        let url = FetchUrl::parse(&format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/')))?;
-        Ok(Self::Discovery { issuer: Arc::from(issuer), url })
-    }
-
     /// The document, which need not be a key set.
     pub(super) async fn fetch(&self, client: &HttpClient) -> Result<Bytes, RefreshError> {
         match self {
@@ -185,9 +181,9 @@ impl JwksSource {
             }
             Self::Url(url) => get(client, url).await,
             Self::File(path) => {
-                let path = path.clone();
-                match tokio::task::spawn_blocking(move || read(&path)).await {
-                    Ok(read) => read.map_err(RefreshError::File),
+                let file = path.clone();
+                match tokio::task::spawn_blocking(move || read(&file)).await {
+                    Ok(read) => read.map_err(|source| RefreshError::File { path: path.clone(), source }),
                     Err(_) => Err(RefreshError::Panic),
                 }
             }

@@ -10,10 +10,10 @@ use super::fault::{Fault, quoted};
 use super::file::{ClaimsFile, IdentityProviderFile, JwksFile};
 use super::login::Login;
 use super::node::push;
-use super::url::HttpUrl;
+use super::url::read_fetch_url;
 use crate::policy::nearest;
 use crate::token::{Algorithm, ClaimNames, ClaimPath, IssuerSettings};
-use crate::types::ProviderId;
+use crate::types::{FetchUrl, ProviderId};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(60 * 60);
@@ -59,10 +59,10 @@ pub struct Jwks {
 /// Where the keys come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum JwksSource {
-    /// `jwks_uri` of the issuer's OIDC discovery document.
-    Discovery,
-    /// This URL (https, or http on a loopback address).
-    Uri(String),
+    /// `jwks_uri` of the issuer's OIDC discovery document, which is here.
+    Discovery(FetchUrl),
+    /// This URL.
+    Uri(FetchUrl),
     /// This file.
     File(PathBuf),
 }
@@ -128,7 +128,7 @@ fn read(
         );
         check.fault(fault.hint("such as `main`"));
     }
-    check_issuer(&push(pointer, "issuer"), &file.issuer, check);
+    let discovery = read_issuer(&push(pointer, "issuer"), &file.issuer, check);
     let audiences = check.list(&push(pointer, "audience"), Some(&file.audience), &[]);
     let tokens = IssuerSettings {
         provider: ProviderId::new(&file.id),
@@ -146,20 +146,23 @@ fn read(
         claims: read_claims(&push(pointer, "claims"), &file.claims, check),
     };
     IdentityProvider {
-        jwks: read_jwks(&push(pointer, "jwks"), &file.jwks, check),
+        jwks: read_jwks(&push(pointer, "jwks"), &file.jwks, discovery, check),
         login: file.login.as_ref().map(|login| Login::read(&push(pointer, "login"), login, &file.id, base_path, check)),
         tokens,
     }
 }
 
-/// OpenID Connect Discovery section 3: https, no query, no fragment.
-fn check_issuer(pointer: &str, issuer: &str, check: &mut Check<'_>) {
-    if let Some(url) = check.ok(HttpUrl::read_secure(pointer, issuer))
-        && url.has_query
-    {
+/// The place of the discovery document (OpenID Connect Discovery section 4) of
+/// an issuer, which is https and has no query and no fragment (section 3).
+fn read_issuer(pointer: &str, issuer: &str, check: &mut Check<'_>) -> Option<FetchUrl> {
+    check.ok(read_fetch_url(pointer, issuer))?;
+    if issuer.contains('?') {
         let fault = Fault::new(pointer, format!("the issuer {} has a query", quoted(issuer)));
         check.fault(fault.hint("write it exactly as in the `iss` claim of a token"));
+        return None;
     }
+    let document = format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/'));
+    check.ok(read_fetch_url(pointer, &document))
 }
 
 fn read_algorithms(pointer: &str, written: Option<&[String]>, check: &mut Check<'_>) -> Vec<Algorithm> {
@@ -205,19 +208,18 @@ fn read_token_types(pointer: &str, written: Option<&[String]>, check: &mut Check
         .collect()
 }
 
-fn read_jwks(pointer: &str, file: &JwksFile, check: &mut Check<'_>) -> Jwks {
+fn read_jwks(pointer: &str, file: &JwksFile, discovery: Option<FetchUrl>, check: &mut Check<'_>) -> Jwks {
+    // Where a URL is faulty, so is the config: what stands in its place is not used.
+    let or_none = |source: Option<JwksSource>| source.unwrap_or_else(|| JwksSource::File(PathBuf::new()));
     let source = match (&file.uri, &file.file) {
         (Some(_), Some(_)) => {
             let fault = Fault::new(push(pointer, "file"), "both `uri` and `file` are written");
             check.fault(fault.hint("keep one of them, or neither: then OIDC discovery finds the keys"));
-            JwksSource::Discovery
+            or_none(None)
         }
-        (Some(uri), None) => {
-            check.ok(HttpUrl::read_secure(&push(pointer, "uri"), uri));
-            JwksSource::Uri(uri.clone())
-        }
+        (Some(uri), None) => or_none(check.ok(read_fetch_url(&push(pointer, "uri"), uri)).map(JwksSource::Uri)),
         (None, Some(path)) => JwksSource::File(check.path(&push(pointer, "file"), path)),
-        (None, None) => JwksSource::Discovery,
+        (None, None) => or_none(discovery.map(JwksSource::Discovery)),
     };
     let refresh = check.duration(
         &push(pointer, "refresh"),

@@ -459,3 +459,28 @@ fn a_fault_that_follows_from_another_is_not_told() {
     let errors = load(text, &[]).map(|_| ()).unwrap_err().to_string();
     assert!(errors.contains("`/rules/1`") && errors.contains("the other one is at tiergate.yaml:3:"), "{errors}");
 }
+
+/// What passes here is what the service asks: nothing judges the URL again.
+#[test]
+fn the_urls_of_the_keys_are_ready_to_be_asked() {
+    let source = |provider: &str| {
+        let text = format!("identity_providers: [{{ id: main, audience: [api], {provider} }}]");
+        load(&text, &[])
+            .map(|config| config.identity_providers[0].jwks.source.clone())
+            .map_err(|error| error.to_string())
+    };
+    let url = |text: &str| crate::types::FetchUrl::parse(text).unwrap();
+    for (issuer, document) in [
+        ("http://op.localhost:5556/", "http://op.localhost:5556/.well-known/openid-configuration"),
+        ("http://[::ffff:127.0.0.1]/", "http://[::ffff:7f00:1]/.well-known/openid-configuration"),
+        ("https://tenant.eu.auth0.com/", "https://tenant.eu.auth0.com/.well-known/openid-configuration"),
+        ("https://idp.example.com/realms/a", "https://idp.example.com/realms/a/.well-known/openid-configuration"),
+    ] {
+        assert_eq!(source(&format!("issuer: '{issuer}'")), Ok(JwksSource::Discovery(url(document))));
+    }
+    let keys = "issuer: 'https://idp.example.com/', jwks: { uri: 'http://[::1]:8080/keys?x=y' }";
+    assert_eq!(source(keys), Ok(JwksSource::Uri(url("http://[::1]:8080/keys?x=y"))));
+    for refused in ["http://tenant.eu.auth0.com/", "https://256.1.1.1/", "https://a\\b/"] {
+        assert!(source(&format!("issuer: '{refused}'")).is_err(), "{refused}");
+    }
+}

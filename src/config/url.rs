@@ -1,8 +1,7 @@
 //! The few forms of `http` URLs that a config holds.
 
-use std::net::IpAddr;
-
 use super::fault::{Fault, quoted};
+use crate::types::{FetchUrl, FetchUrlError, is_loopback_authority};
 
 /// An absolute `http` or `https` URL without user information or fragment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,16 +53,6 @@ impl HttpUrl {
         })
     }
 
-    /// Reads a URL that must be https, or lead to this machine.
-    pub(crate) fn read_secure(pointer: &str, text: &str) -> Result<Self, Fault> {
-        let url = Self::read(pointer, text)?;
-        if url.https || url.is_loopback() {
-            return Ok(url);
-        }
-        Err(Fault::new(pointer, format!("{} is plain http: keys that come this way can be forged", quoted(text)))
-            .hint("use https; plain http is for loopback addresses"))
-    }
-
     /// Scheme, host and port, the host in lower case.
     pub(crate) fn origin(&self) -> String {
         let scheme = if self.https { "https" } else { "http" };
@@ -74,15 +63,23 @@ impl HttpUrl {
 
     /// Whether the host is this machine.
     pub(crate) fn is_loopback(&self) -> bool {
-        let host = match self.authority.rsplit_once(':') {
-            Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
-            _ => self.authority.as_str(),
-        };
-        let host = host.trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
-        host == "localhost"
-            || host.ends_with(".localhost")
-            || host.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback())
+        is_loopback_authority(&self.authority)
     }
+}
+
+/// Reads a URL that the service itself will ask: https, or on this machine.
+pub(crate) fn read_fetch_url(pointer: &str, text: &str) -> Result<FetchUrl, Fault> {
+    // What is wrong with most URLs is said here in more words.
+    HttpUrl::read(pointer, text)?;
+    FetchUrl::parse(text).map_err(|error| match error {
+        FetchUrlError::Insecure(_) => {
+            let message = format!("{} is plain http: keys that come this way can be forged", quoted(text));
+            Fault::new(pointer, message).hint("use https; plain http is for loopback addresses")
+        }
+        FetchUrlError::NotAUrl(_) | FetchUrlError::Extra => {
+            Fault::new(pointer, format!("{} is not a URL that can be asked", quoted(text)))
+        }
+    })
 }
 
 #[cfg(test)]
@@ -91,7 +88,7 @@ mod tests {
 
     #[test]
     fn reads_what_an_issuer_looks_like() {
-        let url = HttpUrl::read_secure("", "https://Tenant.EU.auth0.com:443/").unwrap();
+        let url = HttpUrl::read("", "https://Tenant.EU.auth0.com:443/").unwrap();
         assert_eq!(url.origin(), "https://tenant.eu.auth0.com");
         assert_eq!(url.path, "/");
         assert_eq!(HttpUrl::read("", "http://a.example:8080/x?y").unwrap().origin(), "http://a.example:8080");
@@ -105,8 +102,10 @@ mod tests {
             "http://127.9.9.9:1/",
             "http://[::1]:80/",
             "http://op.localhost/",
+            "http://op.localhost:5556/",
+            "http://[::ffff:127.0.0.1]/",
         ] {
-            assert!(HttpUrl::read_secure("", text).is_ok(), "{text}");
+            assert!(read_fetch_url("", text).is_ok(), "{text}");
         }
         for text in [
             "http://example.com/",
@@ -114,7 +113,7 @@ mod tests {
             "http://127.0.0.1.example.com/",
             "http://10.0.0.1/",
         ] {
-            assert!(HttpUrl::read_secure("", text).is_err(), "{text}");
+            assert!(read_fetch_url("", text).is_err(), "{text}");
         }
     }
 

@@ -4,6 +4,7 @@
 //! then no longer be wrong. Nothing here reads a clock, the environment or a
 //! file: time and randomness are ports ([`ports`]).
 
+mod fetch_url;
 mod host;
 pub mod ports;
 pub mod principal;
@@ -15,6 +16,7 @@ mod target_error;
 pub mod tier;
 pub mod time;
 
+pub use fetch_url::{FetchUrl, FetchUrlError, is_loopback_authority, is_loopback_name};
 pub use host::Host;
 pub use ports::{Clock, Random};
 pub use principal::{Email, NameSet, Principal, ProviderId};
