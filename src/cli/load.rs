@@ -4,9 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::Path;
-
-use anyhow::Context as _;
+use std::path::{Path, PathBuf};
 
 use super::ConfigArg;
 use crate::config::{Config, ConfigErrors, Sources, with_dotenv};
@@ -20,6 +18,17 @@ pub(super) enum Failure {
     /// The config is invalid.
     #[error("{0}")]
     Config(#[from] ConfigErrors),
+    /// A file of the config cannot be read.
+    #[error("`{}` cannot be read: {source}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The command was called wrongly, or with a file that says nothing it could do.
+    #[error("{0:#}")]
+    Usage(anyhow::Error),
     /// Something else went wrong.
     #[error(transparent)]
     Other(#[from] anyhow::Error),
@@ -30,11 +39,7 @@ pub(super) fn config(arg: &ConfigArg) -> Result<Config, Failure> {
     let environment = environment()?;
     let file = match &arg.config {
         Some(path) => Some((path.display().to_string(), read(path)?)),
-        None => match std::fs::read_to_string(DEFAULT_FILE) {
-            Ok(text) => Some((DEFAULT_FILE.to_owned(), text)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => return Err(anyhow::Error::new(error).context("`tiergate.yaml` cannot be read").into()),
-        },
+        None => read_if_there(DEFAULT_FILE)?.map(|text| (DEFAULT_FILE.to_owned(), text)),
     };
     let read_secret = |path: &str| std::fs::read_to_string(path);
     let sources = Sources {
@@ -49,13 +54,20 @@ fn environment() -> Result<BTreeMap<String, String>, Failure> {
     let variables: BTreeMap<String, String> = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect();
-    match std::fs::read_to_string(".env") {
-        Ok(text) => Ok(with_dotenv(".env", &text, variables)?),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(variables),
-        Err(error) => Err(anyhow::Error::new(error).context("`.env` cannot be read").into()),
+    match read_if_there(".env")? {
+        Some(text) => Ok(with_dotenv(".env", &text, variables)?),
+        None => Ok(variables),
     }
 }
 
-fn read(path: &Path) -> anyhow::Result<String> {
-    std::fs::read_to_string(path).with_context(|| format!("`{}` cannot be read", path.display()))
+fn read_if_there(path: &str) -> Result<Option<String>, Failure> {
+    match read(Path::new(path)) {
+        Ok(text) => Ok(Some(text)),
+        Err(Failure::Unreadable { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(failure) => Err(failure),
+    }
+}
+
+fn read(path: &Path) -> Result<String, Failure> {
+    std::fs::read_to_string(path).map_err(|source| Failure::Unreadable { path: path.to_owned(), source })
 }

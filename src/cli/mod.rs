@@ -91,6 +91,8 @@ enum Exit {
     Done = 0,
     /// Failed, or denied.
     Failed = 1,
+    /// Called wrongly.
+    Usage = 2,
     /// The config or the policy is invalid (`EX_CONFIG` of sysexits.h).
     Invalid = 78,
 }
@@ -108,7 +110,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Err(error) => {
             // Help and version go to stdout and are no failure; clap knows which is which.
             let _ = error.print();
-            return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
+            return if error.use_stderr() { Exit::Usage } else { Exit::Done }.into();
         }
     };
     let ended = match command {
@@ -126,9 +128,20 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             eprintln!("{errors}");
             Exit::Invalid.into()
         }
+        Err(failure @ load::Failure::Unreadable { .. }) => {
+            eprintln!("error: {failure}");
+            Exit::Invalid.into()
+        }
+        Err(failure @ load::Failure::Usage(_)) => {
+            eprintln!("error: {failure}");
+            Exit::Usage.into()
+        }
         Err(load::Failure::Other(error)) => {
             eprintln!("error: {error:#}");
             Exit::Failed.into()
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

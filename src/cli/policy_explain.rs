@@ -7,8 +7,9 @@ use clap::Args;
 
 use super::load::{self, Failure};
 use super::token_inspect::verified_principal;
-use super::what_if::{self, Explanation, Question, WhatIf};
+use super::what_if::{CallerNames, Explanation, Question, WhatIf};
 use super::{ConfigArg, Exit, Format};
+use crate::policy::Rule;
 
 #[derive(Debug, Args)]
 pub(super) struct ExplainArgs {
@@ -40,16 +41,25 @@ pub(super) struct ExplainArgs {
 
 pub(super) fn run(args: &ExplainArgs) -> Result<Exit, Failure> {
     let config = load::config(&args.config)?;
+    let question = Question::new(&args.method, &args.url).map_err(Failure::Usage)?;
+    let names = CallerNames {
+        scopes: args.scopes.clone(),
+        permissions: args.permissions.clone(),
+        groups: args.groups.clone(),
+        ..CallerNames::default()
+    };
     let caller = match (&args.token, args.anonymous) {
         (Some(token), _) => Some(
             verified_principal(&config, token)?
                 .map_err(|rejection| anyhow!("the token does not verify: {rejection}; see `tiergate token inspect`"))?,
         ),
         (None, true) => None,
-        (None, false) => Some(Arc::new(what_if::caller(&config, &args.scopes, &args.permissions, &args.groups))),
+        (None, false) => Some(Arc::new(names.principal(&config)?)),
     };
-    let question = Question { method: &args.method, url: &args.url };
-    let explanation = WhatIf::new(&config)?.ask(question, caller)?;
+    if !question.has_host() && config.policy.rules().iter().any(Rule::names_host) {
+        eprintln!("note: no host was given, so no rule with a `host` is considered");
+    }
+    let explanation = WhatIf::new(&config)?.ask(question, caller);
     match args.format {
         Format::Text => print!("{}", text(&explanation)),
         Format::Json => {
@@ -69,6 +79,7 @@ fn text(explanation: &Explanation) -> String {
         ("rule", dash(&explanation.rule)),
     ];
     if let Some(requires) = &explanation.requires {
+        lines.push(("needs", requires.all.clone()));
         lines.push(("needs tier", list(&requires.tiers)));
         lines.push(("needs scopes", list(&requires.scopes)));
         lines.push(("needs permissions", list(&requires.permissions)));

@@ -4,19 +4,20 @@
 //! cases:
 //!   - name: a devel user opens a devel app
 //!     request: GET https://gate.example.com/apps/devel/hazard/
-//!     caller: { scopes: ["access:devel"] }      # or `anonymous`; absent: signed in, nothing more
+//!     caller: { scopes: ["access:devel"] }      # or `anonymous`; absent: signed in, nothing more;
+//!                                               # also subject, provider, email (verified), permissions, groups
 //!     expect: { decision: allow, rule: "/apps/{tier}/**", tier: devel }
 //! ```
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
 use serde::Deserialize;
 
 use super::load::{self, Failure};
-use super::what_if::{self, Explanation, Question, WhatIf};
+use super::what_if::{CallerNames, Explanation, Question, WhatIf};
 use super::{ConfigArg, Exit};
 use crate::config::Config;
 use crate::types::Principal;
@@ -61,14 +62,6 @@ enum CallerKeyword {
     Authenticated,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct CallerNames {
-    scopes: Vec<String>,
-    permissions: Vec<String>,
-    groups: Vec<String>,
-}
-
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ExpectFile {
@@ -89,22 +82,30 @@ enum DecisionFile {
 pub(super) fn run(args: &TestArgs) -> Result<Exit, Failure> {
     let config = load::config(&args.config)?;
     let name = args.cases.display();
-    let text = std::fs::read_to_string(&args.cases).with_context(|| format!("`{name}` cannot be read"))?;
-    let file: CasesFile = serde_saphyr::from_str(&text).with_context(|| format!("`{name}` is no file of cases"))?;
+    let text = std::fs::read_to_string(&args.cases).with_context(|| format!("`{name}` cannot be read"));
+    let file = text.and_then(|text| {
+        let file = serde_saphyr::from_str::<CasesFile>(&text);
+        file.with_context(|| format!("`{name}` is no file of cases"))
+    });
+    let file = file.map_err(Failure::Usage)?;
     if file.cases.is_empty() {
-        return Err(anyhow::anyhow!("`{name}` holds no case, so it shows nothing").into());
+        return Err(Failure::Usage(anyhow!("`{name}` holds no case, so it shows nothing")));
     }
     let what_if = WhatIf::new(&config)?;
     let mut failed = 0usize;
     for (position, case) in file.cases.iter().enumerate() {
         let title = case.name.as_deref().unwrap_or(&case.request);
         let differences = run_case(case, &config, &what_if)
-            .with_context(|| format!("case {} (`{title}`) cannot be run", position.saturating_add(1)))?;
+            .with_context(|| format!("case {} (`{title}`) cannot be run", position.saturating_add(1)))
+            .map_err(Failure::Usage)?;
         if differences.is_empty() {
             println!("ok      {title}");
         } else {
             failed = failed.saturating_add(1);
-            println!("FAILED  {title}\n        {}", case.request);
+            println!("FAILED  {title}");
+            if case.name.is_some() {
+                println!("        {}", case.request);
+            }
             for difference in differences {
                 println!("        {difference}");
             }
@@ -118,18 +119,18 @@ fn run_case(case: &CaseFile, config: &Config, what_if: &WhatIf) -> anyhow::Resul
     let Some((method, url)) = case.request.split_once(' ') else {
         bail!("`request` is a method and a URL, such as `GET /apps/devel/x`");
     };
-    let explanation = what_if.ask(Question { method, url: url.trim() }, caller(case, config))?;
+    let explanation = what_if.ask(Question::new(method, url.trim())?, caller(case, config)?);
     Ok(differences(&case.expect, &explanation))
 }
 
-fn caller(case: &CaseFile, config: &Config) -> Option<Arc<Principal>> {
+fn caller(case: &CaseFile, config: &Config) -> anyhow::Result<Option<Arc<Principal>>> {
     let nothing = CallerNames::default();
     let names = match &case.caller {
-        Some(CallerFile::Keyword(CallerKeyword::Anonymous)) => return None,
+        Some(CallerFile::Keyword(CallerKeyword::Anonymous)) => return Ok(None),
         Some(CallerFile::Names(names)) => names,
         Some(CallerFile::Keyword(CallerKeyword::Authenticated)) | None => &nothing,
     };
-    Some(Arc::new(what_if::caller(config, &names.scopes, &names.permissions, &names.groups)))
+    Ok(Some(Arc::new(names.principal(config)?)))
 }
 
 fn differences(expect: &ExpectFile, found: &Explanation) -> Vec<String> {

@@ -11,7 +11,7 @@ use super::load::{self, Failure};
 use super::{ConfigArg, Exit, Format};
 use crate::app;
 use crate::config::Config;
-use crate::token::{CheckResult, Inspection, Rejection, inspect, verify};
+use crate::token::{CheckResult, Inspection, KeySource, Rejection, inspect, verify};
 use crate::types::{Principal, UnixTime};
 
 /// How long the command waits for a provider's keys.
@@ -31,7 +31,7 @@ pub(super) struct InspectArgs {
 pub(super) fn run(args: &InspectArgs) -> Result<Exit, Failure> {
     let config = load::config(&args.config)?;
     let token = read_token(&args.token)?;
-    let keys = app::fetch_keys(&config, KEYS_TIMEOUT)?;
+    let keys = fetch_keys(&config)?;
     let inspection = inspect(&token, &app::issuers(&config)?, keys.as_ref(), app::now());
     let report = report(&config, &inspection, app::now());
     match args.format {
@@ -44,9 +44,18 @@ pub(super) fn run(args: &InspectArgs) -> Result<Exit, Failure> {
 /// Who the token speaks of, if it verifies.
 pub(super) fn verified_principal(config: &Config, token: &str) -> anyhow::Result<Result<Arc<Principal>, Rejection>> {
     let token = read_token(token)?;
-    let keys = app::fetch_keys(config, KEYS_TIMEOUT)?;
+    let keys = fetch_keys(config)?;
     let verified = verify(&token, &app::issuers(config)?, keys.as_ref(), app::now());
     Ok(verified.map(|verified| Arc::clone(verified.principal())))
+}
+
+/// The keys that came; of the others it says why not.
+fn fetch_keys(config: &Config) -> anyhow::Result<Arc<dyn KeySource>> {
+    let fetched = app::fetch_keys(config, KEYS_TIMEOUT)?;
+    for (provider, why) in &fetched.missing {
+        eprintln!("provider {}: {why}", provider.as_str());
+    }
+    Ok(fetched.keys)
 }
 
 /// A token on the command line shows in the process list; `-` keeps it out.

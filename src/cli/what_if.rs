@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::app;
 use crate::check::{Checker, KeyRefresh, Ports, TokenCache};
@@ -12,14 +12,29 @@ use crate::config::Config;
 use crate::policy::Required;
 use crate::token::{KeySet, KeySource};
 use crate::types::{
-    CanonicalPath, Clock, Host, Monotonic, NameSet, Principal, Protocol, ProviderId, Random, RequestView, UnixTime,
+    CanonicalPath, Clock, Email, Host, Monotonic, NameSet, Principal, Protocol, ProviderId, Random, RequestView,
+    UnixTime,
 };
 
-/// The request in question, as a URL or a path.
+/// The request in question.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Question<'a> {
-    pub(super) method: &'a str,
-    pub(super) url: &'a str,
+    method: &'a str,
+    host: Option<&'a str>,
+    target: &'a str,
+}
+
+impl<'a> Question<'a> {
+    /// Asks about a URL, or about a path on no host in particular.
+    pub(super) fn new(method: &'a str, url: &'a str) -> anyhow::Result<Self> {
+        let (host, target) = split(url)?;
+        Ok(Self { method, host, target })
+    }
+
+    /// Whether the URL names a host.
+    pub(super) fn has_host(&self) -> bool {
+        self.host.is_some()
+    }
 }
 
 /// What was decided, and by what.
@@ -44,6 +59,8 @@ pub(super) struct Requires {
     pub(super) tiers: Vec<String>,
     pub(super) scopes: Vec<String>,
     pub(super) permissions: Vec<String>,
+    /// Everything the rule asks for, in words.
+    pub(super) all: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -73,8 +90,8 @@ impl WhatIf {
     }
 
     /// What is decided about the request of `caller`.
-    pub(super) fn ask(&self, question: Question<'_>, caller: Option<Arc<Principal>>) -> anyhow::Result<Explanation> {
-        let (host, target) = split(question.url)?;
+    pub(super) fn ask(&self, question: Question<'_>, caller: Option<Arc<Principal>>) -> Explanation {
+        let Question { host, target, .. } = question;
         let request = RequestView {
             protocol: Protocol::Grpc,
             method: question.method,
@@ -87,11 +104,7 @@ impl WhatIf {
         let record = self.checker.what_if(&request, caller.as_deref());
         let snapshot = self.checker.snapshot();
         let tiers = snapshot.policy.tiers();
-        let requires = self.required(question.method, host, target).map(|required| Requires {
-            tiers: required.tiers,
-            scopes: required.scopes,
-            permissions: required.permissions,
-        });
+        let requires = self.requires(question);
         let names = |set: &NameSet| set.iter().map(str::to_owned).collect::<Vec<_>>();
         let caller = caller.map(|caller| CallerHas {
             subject: caller.subject.to_string(),
@@ -101,10 +114,11 @@ impl WhatIf {
             permissions: names(&caller.permissions),
             groups: names(&caller.groups),
         });
-        Ok(Explanation {
+        Explanation {
             method: record.method,
             host: (!record.host.is_empty()).then_some(record.host),
-            path: record.path,
+            // Of a target without a path, the record has nothing to show.
+            path: if record.path.is_empty() { target.to_owned() } else { record.path },
             rule: record.rule,
             tier: record.tier,
             requires,
@@ -112,33 +126,59 @@ impl WhatIf {
             decision: if record.allowed { "allow" } else { "deny" },
             reason: record.reason.as_str(),
             cause: record.cause,
-        })
+        }
     }
 
     /// What the rule asks for, to be shown; it decides nothing.
-    fn required(&self, method: &str, host: Option<&str>, target: &str) -> Option<Required> {
+    fn requires(&self, Question { method, host, target }: Question<'_>) -> Option<Requires> {
         let snapshot = self.checker.snapshot();
         let host = host.and_then(|host| Host::parse(host.as_bytes()).ok());
         let path = CanonicalPath::parse(target.as_bytes()).ok()?;
         let matched = snapshot.policy.find(host.as_ref(), &path, method)?;
-        Some(matched.required(snapshot.policy.tiers(), None))
+        let Required { tiers, scopes, permissions, .. } = matched.required(snapshot.policy.tiers(), None);
+        let all = matched.requirement(snapshot.policy.tiers()).to_string();
+        Some(Requires { tiers, scopes, permissions, all })
     }
 }
 
-/// A caller with these names, of the first configured provider.
-pub(super) fn caller(config: &Config, scopes: &[String], permissions: &[String], groups: &[String]) -> Principal {
-    let provider = config.identity_providers.first();
-    let set = |names: &[String]| names.iter().map(String::as_str).collect::<NameSet>();
-    Principal {
-        provider: provider.map_or_else(|| ProviderId::new("none"), |provider| provider.id().clone()),
-        issuer: Arc::from(provider.map_or("", |provider| provider.issuer())),
-        subject: Box::from("somebody"),
-        email: None,
-        name: None,
-        scopes: set(scopes),
-        permissions: set(permissions),
-        groups: set(groups),
-        claims: Arc::default(),
+/// Who asks; what is not said is not held.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct CallerNames {
+    /// The `sub` at the provider.
+    pub(super) subject: Option<String>,
+    /// The id of a configured provider; the first one when absent.
+    pub(super) provider: Option<String>,
+    /// A verified e-mail address.
+    pub(super) email: Option<String>,
+    pub(super) scopes: Vec<String>,
+    pub(super) permissions: Vec<String>,
+    pub(super) groups: Vec<String>,
+}
+
+impl CallerNames {
+    /// The caller as the checker would know them.
+    pub(super) fn principal(&self, config: &Config) -> anyhow::Result<Principal> {
+        let providers = &config.identity_providers;
+        let provider = match &self.provider {
+            None => providers.first(),
+            Some(id) => {
+                let named = providers.iter().find(|provider| provider.id().as_str() == id);
+                Some(named.with_context(|| format!("there is no identity provider `{id}`"))?)
+            }
+        };
+        let set = |names: &[String]| names.iter().map(String::as_str).collect::<NameSet>();
+        Ok(Principal {
+            provider: provider.map_or_else(|| ProviderId::new("none"), |provider| provider.id().clone()),
+            issuer: Arc::from(provider.map_or("", |provider| provider.issuer())),
+            subject: Box::from(self.subject.as_deref().unwrap_or("somebody")),
+            email: self.email.as_deref().map(|address| Email::new(address, true)),
+            name: None,
+            scopes: set(&self.scopes),
+            permissions: set(&self.permissions),
+            groups: set(&self.groups),
+            claims: Arc::default(),
+        })
     }
 }
 
