@@ -21,13 +21,12 @@ use tower::util::MapRequest;
 use crate::grpc::GrpcServer;
 use crate::http::{AdminServer, HttpServer, Peer};
 
-/// Requests that one gRPC connection may have open at once; Envoy opens more
-/// connections when it needs more.
-const MAX_CONCURRENT_STREAMS: u32 = 256;
-/// Streams that may be reset before they were looked at. The peer is a proxy
-/// that carries everybody's requests on one connection: with a low bound one
-/// client who resets its requests quickly would end the checks of all others.
-const MAX_RESETS: usize = 4096;
+/// Requests that one gRPC connection may have open at once, and those that may
+/// be reset before they were looked at; both count against the peer until then.
+/// The peer is a proxy that carries everybody's requests on one connection: with
+/// low bounds one client who resets its requests quickly would end the checks of
+/// all others. What they hold together is bounded by the connection's window.
+const MAX_STREAMS: u32 = 4096;
 /// All headers of one request together.
 const MAX_HEADER_BYTES: u32 = 64 * 1024;
 /// How long a peer may take to send the head of its next request. It also
@@ -118,10 +117,10 @@ async fn serve<H: Health>(
             let service = TowerToHyperService::new(MapRequest::new(server, mark));
             let connection = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
                 .timer(TokioTimer::new())
-                .max_concurrent_streams(MAX_CONCURRENT_STREAMS)
+                .max_concurrent_streams(MAX_STREAMS)
                 .max_header_list_size(MAX_HEADER_BYTES)
-                .max_pending_accept_reset_streams(MAX_RESETS)
-                .max_local_error_reset_streams(MAX_RESETS)
+                .max_pending_accept_reset_streams(MAX_STREAMS as usize)
+                .max_local_error_reset_streams(MAX_STREAMS as usize)
                 .keep_alive_interval(KEEP_ALIVE.0)
                 .keep_alive_timeout(KEEP_ALIVE.1)
                 .serve_connection(io, service);

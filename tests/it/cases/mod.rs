@@ -4,6 +4,7 @@
 //! neither run nor listed fails.
 
 mod ask;
+mod connections;
 mod corpus;
 mod forge;
 mod headers;

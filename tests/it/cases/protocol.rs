@@ -122,6 +122,8 @@ fn bytes_that_are_no_request_are_refused_in_band() -> Result<(), String> {
         ("a length beyond the end", vec![0x0A, 0xFF, 0xFF, 0xFF, 0xFF, 0x0F]),
         ("half a request", cut),
         ("a megabyte", vec![0x0A; 1 << 20]),
+        // More than a gRPC library takes by default.
+        ("five megabytes", vec![0x0A; 5 << 20]),
     ];
     for (what, message) in messages {
         expect(what, check_bytes(grpc, message), 400)?;
