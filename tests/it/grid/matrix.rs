@@ -40,7 +40,7 @@ enum Asks {
     Ambiguous,
 }
 
-const PATHS: [(&str, Asks); 27] = [
+const PATHS: [(&str, Asks); 32] = [
     ("/public/page", Asks::Tier("public", "site", "/public/page")),
     (
         "/public/a%20b/%C3%A9/x+y?q=%2F..%2f&r=a+b&s",
@@ -70,6 +70,11 @@ const PATHS: [(&str, Asks); 27] = [
     ("/public/..\\apps\\admin\\x", Asks::Ambiguous),
     ("/public/a%00b", Asks::Ambiguous),
     ("/public/%252e%252e/apps/admin/x", Asks::Ambiguous),
+    ("/public/page#/../apps/admin/x", Asks::Ambiguous),
+    ("/public/a%23b", Asks::Ambiguous),
+    ("/public/a%3Fb", Asks::Ambiguous),
+    ("/public/%zz", Asks::Ambiguous),
+    ("/apps/stable/maps/..%20/x", Asks::Ambiguous),
     ("/public/%c0%ae%c0%ae/apps/admin/x", Asks::Ambiguous),
 ];
 

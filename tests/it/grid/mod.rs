@@ -3,6 +3,7 @@
 
 mod answers;
 mod assertion;
+mod host;
 mod identity;
 mod keys;
 mod matrix;
