@@ -5,6 +5,7 @@
 use std::ffi::OsString;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
@@ -125,6 +126,8 @@ impl Gateway {
             .current_dir(dir.path())
             // Traefik answers 404 until it has read its routes; no proxy with routes does, for no path is without a check.
             .ready(Ready::HttpExcept(address, "/-/ready".to_owned(), 404))
+            // Twelve of them may start side by side, beside a compiler.
+            .within(Duration::from_secs(90))
             .start()?;
         Ok(RunningGateway { kind: self, process, address, _dir: dir })
     }

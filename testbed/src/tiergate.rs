@@ -78,7 +78,7 @@ impl TiergateBuilder {
         self
     }
 
-    /// How long readiness may take; 15 s by default.
+    /// How long readiness may take; 30 s by default.
     pub fn within(mut self, deadline: Duration) -> Self {
         self.within = deadline;
         self
@@ -161,7 +161,7 @@ impl Tiergate {
     }
 
     fn with_source(binary: PathBuf, config: Source) -> TiergateBuilder {
-        let within = Duration::from_secs(15);
+        let within = Duration::from_secs(30);
         TiergateBuilder { binary, config, files: Vec::new(), env: Vec::new(), ready_path: "/readyz", within }
     }
 

@@ -38,7 +38,7 @@ fn a_copy_on_disk_outlives_a_restart_during_an_outage() {
     let provider = Provider::start().unwrap();
     let token = provider.token("stable").unwrap();
     let text = config(&[("main", &provider)], "cache_dir: keys");
-    let mut tiergate = Tiergate::builder(BINARY, &text).within(Duration::from_secs(6)).start().unwrap();
+    let mut tiergate = Tiergate::builder(BINARY, &text).within(Duration::from_secs(10)).start().unwrap();
     assert_eq!(status(&tiergate, &token), 200);
     let copies = tiergate.config_path().with_file_name("keys");
     let has_copy = || std::fs::read_dir(&copies).is_ok_and(|mut files| files.next().is_some());
