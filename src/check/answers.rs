@@ -81,12 +81,12 @@ impl Check<'_, '_> {
             }
         }
         let places = subject.map_or(NO_PLACES, |subject| subject.matched.rule().token_places());
-        let query_cut = places.query && credentials::query_holds_token(self.request.target);
+        let query_cut = if places.query { credentials::token_parameters(self.request.target) } else { Vec::new() };
         let websocket_protocol_cut = places.websocket_protocol && credentials::protocols_hold_token(self.request);
         Allow {
             headers,
             remove,
-            query: credentials::upstream_query(self.request.target, query_cut),
+            query: credentials::upstream_query(self.request.target, !query_cut.is_empty()),
             query_cut,
             websocket_protocol: credentials::upstream_protocols(self.request, websocket_protocol_cut),
             websocket_protocol_cut,

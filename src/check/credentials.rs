@@ -114,9 +114,17 @@ fn is_compact_jws(protocol: &str) -> bool {
     matches!(header, [b'e', b'w'..=b'z', ..]) && parts.clone().count() == 2 && parts.all(|part| !part.is_empty())
 }
 
-/// Whether a parameter of the query is an `access_token`.
-pub(crate) fn query_holds_token(target: &[u8]) -> bool {
-    query_of(target).split(|byte| *byte == b'&').any(|parameter| is_access_token(name(parameter)))
+/// The raw names by which `access_token` stands in the query, each once.
+pub(crate) fn token_parameters(target: &[u8]) -> Vec<String> {
+    let mut names: Vec<String> = query_of(target)
+        .split(|byte| *byte == b'&')
+        .map(name)
+        .filter(|name| is_access_token(name))
+        .map(|name| String::from_utf8_lossy(name).into_owned())
+        .collect();
+    names.sort_unstable();
+    names.dedup();
+    names
 }
 
 /// Whether one of the offered subprotocols is a token.
@@ -205,7 +213,12 @@ mod tests {
         assert_eq!(find(&view("/", &headers), ALL), Credentials::Bearer(token));
         assert_eq!(find(&view("/", &headers), HEADER), Credentials::None);
         assert_eq!(find(&view(&target, &headers), ALL), Credentials::Multiple);
-        assert!(query_holds_token(target.as_bytes()) && protocols_hold_token(&view("/", &headers)));
+        assert_eq!(token_parameters(target.as_bytes()), ["access_token"]);
+        assert_eq!(
+            token_parameters(b"/x?access%5Ftoken=a&access_token=b&access_token"),
+            ["access%5Ftoken", "access_token"]
+        );
+        assert!(protocols_hold_token(&view("/", &headers)));
         assert_eq!(upstream_query(target.as_bytes(), true), "?a=1&b=2");
         assert_eq!(upstream_query(target.as_bytes(), false), format!("?a=1&access_token={token}&b=2"));
         assert_eq!(upstream_query(b"/x?access%5ftoken=t", true), "");

@@ -38,8 +38,8 @@ pub struct Allow {
     pub remove: Vec<String>,
     /// The query for the upstream, with its `?`.
     pub query: String,
-    /// Whether a token was cut out of the query.
-    pub query_cut: bool,
+    /// The raw names of the parameters that were cut out of the query.
+    pub query_cut: Vec<String>,
     /// The subprotocols for the upstream.
     pub websocket_protocol: String,
     /// Whether a token was cut out of the subprotocols.

@@ -200,7 +200,7 @@ fn allowed(allow: Allow, record: &DecisionRecord) -> CheckResponse {
         dynamic_metadata: None,
         response_headers_to_add: cors_headers(cors_origin),
         query_parameters_to_set: Vec::new(),
-        query_parameters_to_remove: if query_cut { vec!["access_token".to_owned()] } else { Vec::new() },
+        query_parameters_to_remove: query_cut,
     };
     CheckResponse {
         status: Some(status(OK)),
