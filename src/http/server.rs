@@ -133,7 +133,7 @@ impl HttpServer {
         let refused_before = request.headers().contains_key(REFUSED);
         match outcome.answer {
             Answer::Allow(_) | Answer::Respond(_) if refused_before => answer::unavailable(protocol),
-            answer => answer::response(answer, protocol),
+            answer @ (Answer::Allow(_) | Answer::Deny(_) | Answer::Respond(_)) => answer::response(answer, protocol),
         }
     }
 
