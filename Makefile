@@ -35,14 +35,16 @@ test: setup ## every test, against the real proxies
 	@$(CARGO) test --locked --workspace
 
 .PHONY: lint
-lint: cargo-is-there ## format, clippy with warnings denied, and the shipped configs
+lint: cargo-is-there ## format, clippy with warnings denied, fuzz targets, scripts and sample configs
 	@$(CARGO) fmt --all --check
 	$(CARGO) clippy --quiet --locked --workspace --all-targets -- --deny warnings
-	bash -n testbed/setup/setup.sh .ci/run
+	$(CARGO) fmt --check --manifest-path fuzz/Cargo.toml
+	$(CARGO) check --quiet --locked --no-default-features --manifest-path fuzz/Cargo.toml
+	for script in testbed/setup/setup.sh fuzz/run.sh .ci/run; do bash -n "$$script"; done
 	for config in examples/demo/tiergate.yaml examples/readme/tiergate.yaml; do
 	  $(CARGO) run --quiet --locked --bin tiergate -- config check -c "$$config" >/dev/null
 	done
-	echo "lint: format, clippy, scripts and sample configs are fine"
+	echo "lint: format, clippy, fuzz targets, scripts and sample configs are fine"
 
 # Not part of `lint`: an advisory published tomorrow would break a tree that has
 # not changed, and the list of advisories has to be fetched.

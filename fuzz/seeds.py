@@ -1,0 +1,98 @@
+#!/usr/bin/env python3
+"""Writes the seeds of the fuzz targets, made from the test vectors.
+
+fuzz/seeds.py CORPUS
+"""
+
+import json
+import pathlib
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+VECTORS = ROOT / "tests" / "vectors"
+
+
+def paths():
+    cases = json.loads((VECTORS / "attacks" / "cases.json").read_text())
+    for case in cases["paths"]:
+        if "target" in case:
+            yield case["id"], case["target"].encode("utf-8", "surrogateescape")
+    for host in ("localhost:8080", "[::1]:443", "App.Example.COM", "a.example.", "user@host", "a,b"):
+        yield "host-" + "".join(c if c.isalnum() else "-" for c in host), host.encode()
+
+
+def tokens():
+    claims = {
+        "iss": "https://idp.example.com/", "aud": "https://api.example.com", "sub": "u-1",
+        "iat": 1_799_999_900, "exp": 1_800_003_600, "scope": "access:ea access:devel",
+        "permissions": ["post:x"], "realm": {"groups": ["audit"]}, "email": "a@example.com", "email_verified": True,
+    }
+    headers = [
+        {"alg": "RS256", "kid": "rs", "typ": "at+jwt"},
+        {"alg": "ES256", "kid": "ec", "typ": "JWT"},
+        {"alg": "EdDSA", "kid": "ed"},
+        {"alg": "none"},
+        {"alg": "HS256", "kid": "rs"},
+        {"alg": "RS256", "kid": "rs", "crit": ["exp"], "b64": False},
+    ]
+    for number, header in enumerate(headers):
+        signature = b"\x01" * (256 if header["alg"] == "RS256" else 64)
+        yield f"plain-{number}", b"\n".join([json.dumps(header).encode(), json.dumps(claims).encode(), signature])
+    yield "unsigned", b"eyJhbGciOiJub25lIn0.eyJzdWIiOiJ1LTEifQ."
+    yield "five-parts", b"a.b.c.d.e"
+
+
+def configs():
+    for file in sorted([*VECTORS.glob("config/**/*.yaml"), *ROOT.glob("examples/*/tiergate.yaml")]):
+        yield file.relative_to(ROOT).as_posix().replace("/", "-"), file.read_bytes()
+
+
+def field(number, payload):
+    """One length-delimited field of a protobuf message."""
+    return varint(number << 3 | 2) + varint(len(payload)) + payload
+
+
+def varint(value):
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def check_requests():
+    def message(path, headers, method="GET", route=None):
+        pairs = b"".join(field(3, field(1, name) + field(2, value)) for name, value in headers)
+        request = field(1, b"r-1") + field(2, method.encode()) + pairs
+        request += field(4, path) + field(5, b"gate.example.com")
+        # AttributeContext: 4 is the request, in which 2 is the HTTP part; 10 are the context extensions.
+        attributes = field(4, field(2, request))
+        if route:
+            attributes += field(10, field(1, b"tiergate.tier") + field(2, route))
+        return field(1, attributes)
+
+    token = b"Bearer eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJ4In0.AAAA"
+    yield "public", message(b"/public/x?q=1", [(b":path", b"/public/x?q=1"), (b"accept", b"text/html")])
+    yield "devel", message(b"/apps/devel/x", [(b"authorization", token)])
+    yield "encoded", message(b"/apps/%70ublic/%2f%252e", [(b"x_auth_user", b"root"), (b"cookie", b"a=1; b=2")])
+    yield "socket", message(b"/ws/x?access_token=a.b.c", [
+        (b"upgrade", b"websocket"), (b"connection", b"upgrade"), (b"sec-websocket-protocol", b"chat, bearer.a.b.c")])
+    yield "preflight", message(b"/apps/ea/x", [
+        (b"origin", b"https://app.example.com"), (b"access-control-request-method", b"GET")], method="OPTIONS")
+    yield "raised", message(b"/public/x", [], route=b"devel")
+    yield "jwks", message(b"/_auth/jwks.json", [])
+    for name, target in paths():
+        yield name, message(target, [])
+
+
+def main():
+    corpus = pathlib.Path(sys.argv[1])
+    for target, seeds in (("path", paths()), ("token", tokens()), ("config", configs()), ("check_request", check_requests())):
+        folder = corpus / target
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in seeds:
+            (folder / f"seed-{name}").write_bytes(content)
+
+
+main()
