@@ -265,7 +265,8 @@ impl JwksFetcher {
         self.slot.cache().on_failure(self.world.clock.monotonic());
         let provider = self.settings.provider.as_str();
         let result = error.result().as_str();
-        tracing::warn!(provider, result, error = %Causes(error), "key set not refreshed");
+        let from = self.settings.source.describe();
+        tracing::warn!(provider, result, from, error = %Causes(error), "key set not refreshed");
         self.world.observer.failed(&self.settings.provider, error);
     }
 

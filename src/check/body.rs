@@ -196,16 +196,18 @@ const fn title(status: u16) -> &'static str {
 
 const fn message(reason: Reason) -> &'static str {
     match reason {
-        Reason::NoCredentials => "This place needs a sign-in or a bearer token.",
-        Reason::InvalidToken | Reason::MultipleCredentials => "The credentials of this request do not count.",
-        Reason::ExpiredToken | Reason::SessionExpired => "The credentials of this request are no longer valid.",
+        Reason::NoCredentials => "This place needs a bearer token.",
+        Reason::InvalidToken | Reason::MultipleCredentials => "The token of this request was not accepted.",
+        Reason::ExpiredToken | Reason::SessionExpired => "The token of this request is no longer valid.",
         Reason::InsufficientTier => "You are signed in, but your tier does not reach this place.",
         Reason::InsufficientScope | Reason::InsufficientPermission => {
             "You are signed in, but a permission is missing for this place."
         }
-        Reason::NoRule => "Nothing may be reached under this address.",
-        Reason::BadTarget => "The address of this request can be read in more than one way.",
-        Reason::SpoofedHeader => "The request carries a header that only the gateway may set.",
+        Reason::NoRule => "No rule allows this address.",
+        Reason::BadTarget => "The address of this request is missing, or can be read in more than one way.",
+        Reason::SpoofedHeader => {
+            "The request carries a header that only the gateway may set, or comes from where nobody may ask."
+        }
         Reason::DisabledUser => "This account is disabled.",
         Reason::Unavailable => "The request cannot be decided right now. Try again in a moment.",
         Reason::Overloaded => "Too many requests are waiting. Try again in a moment.",

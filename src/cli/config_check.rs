@@ -11,7 +11,7 @@ pub(super) fn run(arg: &ConfigArg) -> Result<Exit, Failure> {
         eprintln!("note: {notice}");
     }
     let (tiers, rules) = (config.policy.tiers().iter().count(), config.policy.rules().len());
-    println!(
+    outln!(
         "ok: tiers {tiers}, rules {rules}, identity providers {}, policy {}",
         config.identity_providers.len(),
         config.policy.fingerprint()
@@ -21,6 +21,6 @@ pub(super) fn run(arg: &ConfigArg) -> Result<Exit, Failure> {
 
 pub(super) fn schema() -> Result<Exit, Failure> {
     let schema = serde_json::to_string_pretty(&crate::config::schema()).context("the schema cannot be written")?;
-    println!("{schema}");
+    outln!("{schema}");
     Ok(Exit::Done)
 }

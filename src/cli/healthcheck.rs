@@ -19,7 +19,7 @@ pub(super) fn run(arg: &ConfigArg) -> Result<Exit, Failure> {
     let ready = answer.lines().next().is_some_and(|status| status.split(' ').nth(1) == Some("200"));
     let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body.trim());
     if ready {
-        println!("{body}");
+        outln!("{body}");
         Ok(Exit::Done)
     } else {
         eprintln!("not ready: {body}");

@@ -3,7 +3,23 @@
 //! Exit codes: 0 done or allowed, 1 failed or denied, 2 wrong usage, 78
 //! invalid config or policy.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "the command line is the one place that prints")]
+#![expect(clippy::print_stderr, reason = "the command line is the one place that prints")]
+
+/// Writes a result to stdout. Whoever stopped reading it has what they wanted.
+macro_rules! out {
+    ($($text:tt)*) => {{
+        use std::io::Write as _;
+        let _ = write!(std::io::stdout().lock(), $($text)*);
+    }};
+}
+
+/// [`out`] with a line end.
+macro_rules! outln {
+    ($($text:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stdout().lock(), $($text)*);
+    }};
+}
 
 mod config_check;
 mod healthcheck;

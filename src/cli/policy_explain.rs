@@ -61,9 +61,9 @@ pub(super) fn run(args: &ExplainArgs) -> Result<Exit, Failure> {
     }
     let explanation = WhatIf::new(&config)?.ask(question, caller);
     match args.format {
-        Format::Text => print!("{}", text(&explanation)),
+        Format::Text => out!("{}", text(&explanation)),
         Format::Json => {
-            println!("{}", serde_json::to_string_pretty(&explanation).context("the answer cannot be written")?);
+            outln!("{}", serde_json::to_string_pretty(&explanation).context("the answer cannot be written")?);
         }
     }
     Ok(if explanation.decision == "allow" { Exit::Done } else { Exit::Failed })

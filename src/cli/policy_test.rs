@@ -4,7 +4,7 @@
 //! cases:
 //!   - name: a devel user opens a devel app
 //!     request: GET https://gate.example.com/apps/devel/hazard/
-//!     caller: { scopes: ["access:devel"] }      # or `anonymous`; absent: signed in, nothing more;
+//!     caller: { scopes: ["access:devel"] }      # or `authenticated`; absent: `anonymous`;
 //!                                               # also subject, provider, email (verified), permissions, groups
 //!     expect: { decision: allow, rule: "/apps/{tier}/**", tier: devel }
 //! ```
@@ -99,19 +99,19 @@ pub(super) fn run(args: &TestArgs) -> Result<Exit, Failure> {
             .with_context(|| format!("case {} (`{title}`) cannot be run", position.saturating_add(1)))
             .map_err(Failure::Usage)?;
         if differences.is_empty() {
-            println!("ok      {title}");
+            outln!("ok      {title}");
         } else {
             failed = failed.saturating_add(1);
-            println!("FAILED  {title}");
+            outln!("FAILED  {title}");
             if case.name.is_some() {
-                println!("        {}", case.request);
+                outln!("        {}", case.request);
             }
             for difference in differences {
-                println!("        {difference}");
+                outln!("        {difference}");
             }
         }
     }
-    println!("{} passed, {failed} failed", file.cases.len().saturating_sub(failed));
+    outln!("{} passed, {failed} failed", file.cases.len().saturating_sub(failed));
     Ok(if failed == 0 { Exit::Done } else { Exit::Failed })
 }
 
@@ -126,9 +126,10 @@ fn run_case(case: &CaseFile, config: &Config, what_if: &WhatIf) -> anyhow::Resul
 fn caller(case: &CaseFile, config: &Config) -> anyhow::Result<Option<Arc<Principal>>> {
     let nothing = CallerNames::default();
     let names = match &case.caller {
-        Some(CallerFile::Keyword(CallerKeyword::Anonymous)) => return Ok(None),
+        // A case that passes because somebody was assumed to be there would show nothing.
+        Some(CallerFile::Keyword(CallerKeyword::Anonymous)) | None => return Ok(None),
         Some(CallerFile::Names(names)) => names,
-        Some(CallerFile::Keyword(CallerKeyword::Authenticated)) | None => &nothing,
+        Some(CallerFile::Keyword(CallerKeyword::Authenticated)) => &nothing,
     };
     Ok(Some(Arc::new(names.principal(config)?)))
 }

@@ -35,8 +35,8 @@ pub(super) fn run(args: &InspectArgs) -> Result<Exit, Failure> {
     let inspection = inspect(&token, &app::issuers(&config)?, keys.as_ref(), app::now());
     let report = report(&config, &inspection, app::now());
     match args.format {
-        Format::Text => print!("{}", text(&report)),
-        Format::Json => println!("{}", serde_json::to_string_pretty(&report).context("the answer cannot be written")?),
+        Format::Text => out!("{}", text(&report)),
+        Format::Json => outln!("{}", serde_json::to_string_pretty(&report).context("the answer cannot be written")?),
     }
     Ok(if inspection.verdict.is_ok() { Exit::Done } else { Exit::Failed })
 }
@@ -107,7 +107,7 @@ fn text(report: &Value) -> String {
         match report[part].as_object() {
             Some(members) => {
                 for (name, value) in members {
-                    out.push_str(&format!("  {name:<14}{value}\n"));
+                    out.push_str(&format!("  {name:<14} {value}\n"));
                 }
             }
             None => out.push_str("  (not readable)\n"),

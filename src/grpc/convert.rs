@@ -101,8 +101,16 @@ impl WireRequest {
             host: (!self.host.is_empty()).then_some(self.host.as_bytes()),
             headers,
             route_tier: self.route_tier.as_deref(),
-            request_id: (!self.id.is_empty()).then_some(self.id.as_str()),
+            request_id: self.request_id(),
         }
+    }
+
+    /// The id that the proxy's own log and the upstream know; Envoy's `id` is
+    /// that of the stream.
+    fn request_id(&self) -> Option<&str> {
+        let header = self.headers.iter().find(|(name, _)| name == "x-request-id");
+        let header = header.and_then(|(_, value)| std::str::from_utf8(value).ok());
+        header.or((!self.id.is_empty()).then_some(self.id.as_str()))
     }
 
     /// Pseudo-headers say the same as the fields, or somebody reads another request.

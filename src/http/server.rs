@@ -1,6 +1,7 @@
 //! What proxies call over HTTP, and the service's own public documents.
 
 use std::convert::Infallible;
+use std::fmt;
 use std::future::Future;
 use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
@@ -28,6 +29,15 @@ pub enum Peer {
     Address(IpAddr),
     /// Somebody who may open the unix socket, which its file mode decides.
     UnixSocket,
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(address) => address.to_canonical().fmt(f),
+            Self::UnixSocket => f.write_str("unix socket"),
+        }
+    }
 }
 
 /// Further paths of the decision endpoints, as other programs name them.
@@ -106,7 +116,8 @@ impl HttpServer {
         let request_id = request.headers().get("x-request-id").and_then(|id| id.to_str().ok());
         let peer = request.extensions().get::<Peer>();
         let outcome = if !self.trusts(peer) {
-            tracing::warn!(?peer, "target headers of a peer that is not in `trusted_proxies`");
+            let address = peer.map_or_else(String::new, ToString::to_string);
+            tracing::warn!(peer = address, "the peer is not in `trusted_proxies`: add it if it is your proxy");
             self.check.refuse(&unread(protocol), DenyKind::Forbidden, Reason::SpoofedHeader, "untrusted_peer")
         } else {
             match target::read(protocol, request, prefix) {

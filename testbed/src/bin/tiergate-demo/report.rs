@@ -19,7 +19,7 @@ const SOCKETIO_CLIENT: &str = ".tools/bin/python testbed/apps/socketio_client.py
 
 pub(crate) fn opening() -> String {
     let title = paint(BOLD, "Tiergate demo");
-    format!("{title}: Flask apps that know nothing of sign-in, behind two real proxies that ask Tiergate.\n")
+    format!("{title}: Flask apps without a line of sign-in code, behind two real proxies that ask Tiergate.\n")
 }
 
 pub(crate) fn failure(error: &anyhow::Error) -> String {
