@@ -111,6 +111,7 @@ pub(crate) fn invitation(stage: &Stage) -> String {
             );
         }
     }
+    let _ = writeln!(out, "\n{}\n\n{}", paint(BOLD, "Or every cell of the table over HTTP:"), every_cell(&provider));
     let apps = COLUMNS.iter().filter(|(_, way)| *way == Way::Http).map(|(app, _)| app.path() + "/");
     let proxies = PROXIES.map(|proxy| format!("{} {}", title(proxy), base_url(proxy)));
     let _ = writeln!(out, "\n  apps       {}", apps.collect::<Vec<_>>().join("  "));
@@ -127,6 +128,22 @@ pub(crate) fn invitation(stage: &Stage) -> String {
         let _ = writeln!(out, "  {place:<62}  {}", paint(DIM, what));
     }
     out + "\n" + &paint(BOLD, "Running until Ctrl-C.")
+}
+
+/// The table again, by `curl` alone.
+fn every_cell(provider: &str) -> String {
+    let apps: Vec<String> =
+        COLUMNS.iter().filter(|(_, way)| *way == Way::Http).map(|(app, _)| app.path() + "/").collect();
+    let users: Vec<&str> = USERS.into_iter().filter(|user| *user != "anonymous").collect();
+    format!(
+        "  for user in {users}; do TOKEN=$(curl -s {provider}/dev/token/$user)\n  \
+         for app in {apps}; do for proxy in {proxies}; do\n    \
+         curl -so /dev/null -w \"%{{http_code}} $user $proxy$app\\n\" -H \"Authorization: Bearer $TOKEN\" $proxy$app\n  \
+         done; done; done",
+        users = users.join(" "),
+        apps = apps.join(" "),
+        proxies = PROXIES.map(base_url).join(" "),
+    )
 }
 
 fn paint(code: &str, text: &str) -> String {
