@@ -5,6 +5,8 @@
 //! ```text
 //! grpc, http   the wire of each proxy protocol            layer 6
 //! check        authenticate, evaluate, say the outcome    layer 5
+//! oidc         signing in and out at a provider           layer 4
+//! session      what keeps people signed in                layer 3
 //! token        the strict gate for JWTs and key sets      layer 2
 //! policy       tiers and rules, matched and evaluated     layer 1
 //! types        canonical values, ports                    layer 0
@@ -32,6 +34,8 @@ pub mod cli;
 pub mod config;
 pub mod grpc;
 pub mod http;
+pub mod oidc;
 pub mod policy;
+pub mod session;
 pub mod token;
 pub mod types;

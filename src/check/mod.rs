@@ -15,6 +15,7 @@ mod credentials;
 mod identity_headers;
 mod judgement;
 mod outcome;
+mod pages;
 mod places;
 mod request_kind;
 mod service;
@@ -27,6 +28,7 @@ pub use identity_headers::{
     ASSERTION_HEADER, COOKIE_HEADER, HeaderProfile, IdentityHeaders, QUERY_HEADER, WEBSOCKET_PROTOCOL_HEADER,
 };
 pub use outcome::{Allow, Answer, Body, CheckOutcome, DecisionRecord, Denial, DenyKind, Response};
+pub use pages::{OwnPages, Page, PageRequest};
 pub use service::{CheckService, DecisionLog};
 pub use token_cache::{CacheResult, TokenCache};
 

@@ -1,4 +1,9 @@
-//! What the core asks of the world: time and randomness, as parameters.
+//! What the core asks of the world: time, randomness and work on the side, as
+//! parameters.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
 
 use super::time::{Monotonic, UnixTime};
 
@@ -19,4 +24,16 @@ pub trait Clock: Send + Sync {
 pub trait Random: Send + Sync {
     /// Fills `out` whole.
     fn fill(&self, out: &mut [u8]);
+}
+
+/// Work that nobody waits for, and waiting itself.
+///
+/// Contract: what is spawned runs to its end, also when the service is told to
+/// stop meanwhile, unless it takes longer than the time to stop; a panic in it
+/// is written down and ends nothing else.
+pub trait Tasks: Send + Sync {
+    /// Runs `work` in the background.
+    fn spawn(&self, work: Pin<Box<dyn Future<Output = ()> + Send>>);
+    /// Ends after `time`.
+    fn sleep(&self, time: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 }

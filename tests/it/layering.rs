@@ -22,17 +22,23 @@ const HOUSE: &[Room] = &[
     Room { name: "types", layer: 0, may_import: &[] },
     Room { name: "policy", layer: 1, may_import: &["types"] },
     Room { name: "token", layer: 2, may_import: &["types"] },
-    Room { name: "check", layer: 5, may_import: &["types", "policy", "token"] },
-    Room { name: "config", layer: 6, may_import: &["types", "policy", "token", "check"] },
-    Room { name: "backend", layer: 6, may_import: &["types", "policy", "token", "check"] },
-    Room { name: "grpc", layer: 6, may_import: &["types", "check"] },
-    Room { name: "http", layer: 6, may_import: &["types", "check"] },
+    Room { name: "session", layer: 3, may_import: &["types"] },
+    Room { name: "oidc", layer: 4, may_import: &["types", "token", "session"] },
+    Room { name: "check", layer: 5, may_import: &["types", "policy", "token", "session", "oidc"] },
+    Room { name: "config", layer: 6, may_import: &["types", "policy", "token", "session", "oidc", "check"] },
+    Room { name: "backend", layer: 6, may_import: &["types", "policy", "token", "session", "oidc", "check"] },
+    Room { name: "grpc", layer: 6, may_import: &["types", "session", "check"] },
+    Room { name: "http", layer: 6, may_import: &["types", "policy", "token", "session", "oidc", "check"] },
     Room {
         name: "app",
         layer: 7,
-        may_import: &["types", "policy", "token", "check", "config", "backend", "grpc", "http"],
+        may_import: &["types", "policy", "token", "session", "oidc", "check", "config", "backend", "grpc", "http"],
     },
-    Room { name: "cli", layer: 8, may_import: &["types", "policy", "token", "check", "config", "app"] },
+    Room {
+        name: "cli",
+        layer: 8,
+        may_import: &["types", "policy", "token", "session", "oidc", "check", "config", "app"],
+    },
 ];
 
 /// Below this layer everything is a function of its arguments.

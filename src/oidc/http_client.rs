@@ -1,0 +1,25 @@
+//! The port by which the relying party asks a provider.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use bytes::Bytes;
+use http::{Request, Response};
+
+/// Why there is no answer. Says nothing of what was sent.
+#[derive(Debug, thiserror::Error)]
+#[error("the provider did not answer")]
+pub struct HttpError(#[source] pub Box<dyn std::error::Error + Send + Sync>);
+
+/// Sends one request to a provider.
+///
+/// Security contract: only `https`, or `http` on loopback; no redirect is
+/// followed, no proxy of the environment used, nothing decompressed; the answer
+/// is whole, at most 256 KiB, and comes within 5 s.
+pub trait HttpClient: Send + Sync {
+    /// The answer, whatever its status.
+    fn send(
+        &self,
+        request: Request<Bytes>,
+    ) -> Pin<Box<dyn Future<Output = Result<Response<Bytes>, HttpError>> + Send + '_>>;
+}
