@@ -30,3 +30,6 @@ pub use sealing::{Seals, Unsealable};
 pub use sessions::{Lifetimes, Opened, SessionError, SessionListing, SessionPorts, Sessions};
 pub use source::{LiveSession, NoSession, SessionSource};
 pub use store::{Lease, OnceKey, SessionStore, StoreError, StoreFuture, StoredSession};
+
+#[cfg(test)]
+pub(crate) mod fixture;

@@ -131,12 +131,13 @@ impl Sessions {
     pub async fn open(&self, id: &SessionId) -> Result<Opened, SessionError> {
         let now = self.ports.clock.now();
         let key = SessionKey::of(id);
-        let stored = self.ports.store.find(key, now).await?.filter(|stored| stored.is_live(now));
-        let stored = stored.ok_or(SessionError::Unknown)?;
+        let stored = match self.ports.store.find(key, now).await {
+            Ok(found) => found.filter(|stored| stored.is_live(now)).ok_or(SessionError::Unknown)?,
+            Err(StoreError::Corrupt) => return Err(self.drop_broken(key, now).await?),
+            Err(error) => return Err(error.into()),
+        };
         let Ok(session) = Session::open(&stored.sealed, id, &self.seals) else {
-            // Nobody who holds this cookie will ever open it.
-            self.ports.store.remove(key, now).await?;
-            return Err(SessionError::Broken);
+            return Err(self.drop_broken(key, now).await?);
         };
         let used = self.idle_until(stored.ends_at, now);
         let step = self.lifetimes.idle.checked_div(TOUCHES_IN_IDLE_TIME).unwrap_or_default();
@@ -211,6 +212,12 @@ impl Sessions {
         Ok(all.iter().map(|(key, stored)| self.listing(*key, stored)).collect())
     }
 
+    /// Removes what nobody who holds its cookie will ever open.
+    async fn drop_broken(&self, key: SessionKey, now: UnixTime) -> Result<SessionError, StoreError> {
+        self.ports.store.remove(key, now).await?;
+        Ok(SessionError::Broken)
+    }
+
     async fn indexed(&self, indexes: &[IndexKey]) -> Result<Vec<SessionKey>, StoreError> {
         let now = self.ports.clock.now();
         let mut keys = Vec::new();
@@ -246,3 +253,7 @@ impl Sessions {
         now.plus(self.lifetimes.idle).min(ends_at)
     }
 }
+
+#[cfg(test)]
+#[path = "sessions_tests.rs"]
+mod tests;

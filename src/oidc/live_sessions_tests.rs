@@ -1,0 +1,300 @@
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+use serde_json::json;
+
+use super::*;
+use crate::session::SessionStore as _;
+use crate::session::fixture::{CountingRandom, SetClock, TestStore, TestTasks, session, sessions};
+use crate::types::{NameSet, ProviderId, Secret};
+
+/// A provider that rotates refresh tokens and ends a grant whose token comes twice.
+struct Rotating {
+    clock: Arc<SetClock>,
+    /// The number of the one refresh token that counts.
+    good: AtomicU32,
+    exchanges: AtomicU32,
+    answer: Mutex<Answer>,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Answer {
+    Good,
+    Slow(Duration),
+    Down,
+    Panics,
+}
+
+impl Rotating {
+    fn answer(&self, answer: Answer) {
+        *self.answer.lock().unwrap_or_else(PoisonError::into_inner) = answer;
+    }
+}
+
+impl Vouch for Rotating {
+    fn principal(&self, session: &Session) -> Option<Arc<Principal>> {
+        let scope = session.authority.claims.get("scope").and_then(serde_json::Value::as_str).unwrap_or_default();
+        Some(Arc::new(Principal {
+            provider: ProviderId::new("main"),
+            issuer: Arc::from(session.issuer.as_str()),
+            subject: Box::from(session.subject.as_str()),
+            email: None,
+            name: None,
+            scopes: scope.split(' ').collect(),
+            permissions: NameSet::default(),
+            groups: NameSet::default(),
+            claims: Arc::default(),
+        }))
+    }
+
+    fn renew<'a>(
+        &'a self,
+        session: &'a Session,
+    ) -> Pin<Box<dyn Future<Output = Result<Session, RenewError>> + Send + 'a>> {
+        Box::pin(async move {
+            self.exchanges.fetch_add(1, Ordering::SeqCst);
+            let answer = *self.answer.lock().unwrap_or_else(PoisonError::into_inner);
+            match answer {
+                Answer::Good => tokio::time::sleep(Duration::from_millis(5)).await,
+                Answer::Slow(time) => tokio::time::sleep(time).await,
+                Answer::Down => return Err(RenewError::Passing),
+                Answer::Panics => panic!("as the test wants"),
+            }
+            let given = session.refresh_token.as_ref().map(|token| token.expose().to_owned()).unwrap_or_default();
+            let good = self.good.load(Ordering::SeqCst);
+            if given != format!("refresh-{good}") {
+                return Err(RenewError::Ended);
+            }
+            self.good.store(good + 1, Ordering::SeqCst);
+            let mut renewed = session.clone();
+            let now = self.clock.now();
+            renewed.refresh_token = Some(Secret::new(format!("refresh-{}", good + 1)));
+            renewed.authority.expires_at = now.plus(Duration::from_secs(300));
+            renewed.authority.claims.insert("scope".to_owned(), json!("access:ea access:devel"));
+            renewed.authority.claims.insert("iat".to_owned(), json!(now.as_secs()));
+            Ok(renewed)
+        })
+    }
+}
+
+#[derive(Default)]
+struct Told(Mutex<Vec<Refreshed>>);
+
+impl RefreshWatch for Told {
+    fn refreshed(&self, _: &Session, result: Refreshed) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(result);
+    }
+}
+
+struct Stage {
+    store: Arc<TestStore>,
+    clock: Arc<SetClock>,
+    sessions: Sessions,
+    provider: Arc<Rotating>,
+    told: Arc<Told>,
+    live: LiveSessions,
+}
+
+impl Stage {
+    fn new() -> Self {
+        let (store, clock) = (Arc::new(TestStore::default()), SetClock::new());
+        let sessions = sessions(&store, &clock);
+        let provider = Arc::new(Rotating {
+            clock: clock.clone(),
+            good: AtomicU32::new(1),
+            exchanges: AtomicU32::new(0),
+            answer: Mutex::new(Answer::Good),
+        });
+        let told = Arc::new(Told::default());
+        let live = Self::replica(&sessions, &provider, &clock, &told);
+        Self { store, clock, sessions, provider, told, live }
+    }
+
+    fn replica(sessions: &Sessions, provider: &Arc<Rotating>, clock: &Arc<SetClock>, told: &Arc<Told>) -> LiveSessions {
+        let ports = LivePorts {
+            vouch: provider.clone(),
+            clock: clock.clone(),
+            random: Arc::new(CountingRandom),
+            tasks: Arc::new(TestTasks),
+            watch: told.clone(),
+        };
+        LiveSessions::new(sessions.clone(), ports)
+    }
+
+    fn exchanges(&self) -> u32 {
+        self.provider.exchanges.load(Ordering::SeqCst)
+    }
+
+    fn told(&self) -> Vec<Refreshed> {
+        self.told.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    async fn until(&self, done: impl Fn() -> bool) {
+        let start = Instant::now();
+        while !done() {
+            assert!(start.elapsed() < Duration::from_secs(10), "not done in time");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+}
+
+fn holds_devel(live: &LiveSession) -> bool {
+    live.principal.scopes.contains("access:devel")
+}
+
+#[tokio::test]
+async fn a_fresh_session_asks_nobody() {
+    let stage = Stage::new();
+    let id = stage.sessions.begin(&session("u-1")).await.unwrap();
+    let live = stage.live.find(&id).await.unwrap();
+    assert_eq!(live.principal.subject.as_ref(), "u-1");
+    assert_eq!(stage.exchanges(), 0);
+}
+
+#[tokio::test]
+async fn a_session_is_renewed_ahead_while_requests_go_on() {
+    let stage = Stage::new();
+    let id = stage.sessions.begin(&session("u-1")).await.unwrap();
+    stage.provider.answer(Answer::Slow(Duration::from_millis(50)));
+    stage.clock.forward(Duration::from_secs(250));
+    let start = Instant::now();
+    assert!(!holds_devel(&stage.live.find(&id).await.unwrap()));
+    assert!(start.elapsed() < Duration::from_millis(40), "nobody waits");
+    stage.until(|| stage.told() == [Refreshed::Renewed]).await;
+    assert!(holds_devel(&stage.live.find(&id).await.unwrap()));
+    assert_eq!(stage.exchanges(), 1);
+}
+
+#[tokio::test]
+async fn a_session_whose_word_is_over_waits_for_the_new_one() {
+    let stage = Stage::new();
+    let id = stage.sessions.begin(&session("u-1")).await.unwrap();
+    stage.clock.forward(Duration::from_secs(301));
+    assert!(holds_devel(&stage.live.find(&id).await.unwrap()));
+}
+
+#[tokio::test]
+async fn of_many_requests_on_two_replicas_one_refreshes() {
+    let stage = Stage::new();
+    let other = Stage::replica(&stage.sessions, &stage.provider, &stage.clock, &stage.told);
+    let id = stage.sessions.begin(&session("u-1")).await.unwrap();
+    for expiry in 1..=10 {
+        stage.clock.forward(Duration::from_secs(301));
+        let asked =
+            (0..100).map(|number| if number % 2 == 0 { &stage.live } else { &other }).map(|live| live.find(&id));
+        for answer in futures_util::future::join_all(asked).await {
+            assert!(answer.is_ok());
+        }
+        stage.until(|| stage.told().len() == expiry).await;
+        assert_eq!(stage.exchanges(), u32::try_from(expiry).unwrap());
+    }
+    assert!(stage.told().iter().all(|result| *result == Refreshed::Renewed));
+}
+
+#[tokio::test]
+async fn a_provider_that_is_down_ends_nothing_and_is_not_pressed() {
+    let stage = Stage::new();
+    let id = stage.sessions.begin(&session("u-1")).await.unwrap();
+    stage.provider.answer(Answer::Down);
+    stage.clock.forward(Duration::from_secs(301));
+    for _ in 0..20 {
+        assert!(stage.live.find(&id).await.is_ok());
+    }
+    assert_eq!(stage.exchanges(), 1, "it pauses after a failure");
+    stage.clock.forward(PAUSE_AFTER_FAILURE);
+    stage.provider.answer(Answer::Good);
+    assert!(holds_devel(&stage.live.find(&id).await.unwrap()));
+    // The session's own end comes all the same.
+    stage.provider.answer(Answer::Down);
+    stage.clock.forward(crate::session::fixture::LIFETIMES.absolute);
+    assert_eq!(stage.live.find(&id).await.unwrap_err(), NoSession::Unknown);
+}
+
+#[tokio::test]
+async fn a_provider_that_hangs_holds_a_check_for_a_moment_only() {
+    let stage = Stage::new();
+    let id = stage.sessions.begin(&session("u-1")).await.unwrap();
+    stage.provider.answer(Answer::Slow(Duration::from_secs(2)));
+    stage.clock.forward(Duration::from_secs(301));
+    let start = Instant::now();
+    assert!(stage.live.find(&id).await.is_ok());
+    assert!((100..1000).contains(&start.elapsed().as_millis()), "{:?}", start.elapsed());
+}
+
+#[tokio::test]
+async fn a_grant_that_the_provider_ended_ends_the_session() {
+    let stage = Stage::new();
+    let id = stage.sessions.begin(&session("u-1")).await.unwrap();
+    stage.provider.good.store(7, Ordering::SeqCst);
+    stage.clock.forward(Duration::from_secs(301));
+    assert_eq!(stage.live.find(&id).await.unwrap_err(), NoSession::Expired);
+    assert_eq!(stage.live.find(&id).await.unwrap_err(), NoSession::Unknown);
+}
+
+#[tokio::test]
+async fn without_a_refresh_token_a_session_ends_with_its_word() {
+    let stage = Stage::new();
+    let id = stage.sessions.begin(&Session { refresh_token: None, ..session("u-1") }).await.unwrap();
+    stage.clock.forward(Duration::from_millis(299_999));
+    let live = stage.live.find(&id).await.unwrap();
+    assert_eq!(live.ends_at, SetClock::START.plus(Duration::from_secs(300)));
+    stage.clock.forward(Duration::from_millis(1));
+    assert_eq!(stage.live.find(&id).await.unwrap_err(), NoSession::Expired);
+    assert_eq!(stage.exchanges(), 0);
+}
+
+#[tokio::test]
+async fn who_signs_out_during_a_refresh_stays_signed_out() {
+    let stage = Stage::new();
+    let id = stage.sessions.begin(&session("u-1")).await.unwrap();
+    stage.provider.answer(Answer::Slow(Duration::from_millis(30)));
+    stage.clock.forward(Duration::from_secs(250));
+    stage.live.find(&id).await.unwrap();
+    stage.until(|| stage.exchanges() == 1).await;
+    stage.sessions.end(crate::session::SessionKey::of(&id)).await.unwrap();
+    stage.until(|| stage.told().len() == 1).await;
+    assert_eq!(stage.live.find(&id).await.unwrap_err(), NoSession::Unknown);
+}
+
+#[tokio::test]
+async fn new_tokens_are_kept_though_the_store_fails_for_a_moment() {
+    let stage = Stage::new();
+    let id = stage.sessions.begin(&session("u-1")).await.unwrap();
+    stage.provider.answer(Answer::Slow(Duration::from_millis(40)));
+    stage.clock.forward(Duration::from_secs(250));
+    stage.live.find(&id).await.unwrap();
+    stage.until(|| stage.exchanges() == 1).await;
+    stage.store.break_it(true);
+    tokio::time::sleep(Duration::from_millis(120)).await;
+    assert_eq!(stage.live.find(&id).await.unwrap_err(), NoSession::Unavailable);
+    stage.store.break_it(false);
+    stage.until(|| stage.told() == [Refreshed::Renewed]).await;
+    assert!(holds_devel(&stage.live.find(&id).await.unwrap()));
+}
+
+#[tokio::test]
+async fn a_replica_that_dies_with_the_lease_holds_nobody_up_for_long() {
+    let stage = Stage::new();
+    let id = stage.sessions.begin(&session("u-1")).await.unwrap();
+    stage.clock.forward(Duration::from_secs(301));
+    let now = stage.clock.now();
+    let dead = Lease([9; 16]);
+    assert!(stage.store.claim_refresh(crate::session::SessionKey::of(&id), dead, now.plus(LEASE), now).await.unwrap());
+    assert!(!holds_devel(&stage.live.find(&id).await.unwrap()));
+    stage.clock.forward(LEASE);
+    stage.until(|| stage.told() == [Refreshed::Renewed]).await;
+    assert!(holds_devel(&stage.live.find(&id).await.unwrap()));
+}
+
+#[tokio::test]
+async fn a_panic_in_a_refresh_ends_nothing_but_that_refresh() {
+    let stage = Stage::new();
+    let id = stage.sessions.begin(&session("u-1")).await.unwrap();
+    stage.provider.answer(Answer::Panics);
+    stage.clock.forward(Duration::from_secs(301));
+    assert!(stage.live.find(&id).await.is_ok());
+    stage.provider.answer(Answer::Good);
+    stage.clock.forward(LEASE);
+    assert!(holds_devel(&stage.live.find(&id).await.unwrap()));
+}

@@ -1,0 +1,127 @@
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::*;
+use crate::session::fixture::{LIFETIMES, SetClock, TestStore, session, sessions};
+
+struct Stage {
+    store: Arc<TestStore>,
+    clock: Arc<SetClock>,
+    sessions: Sessions,
+}
+
+fn stage() -> Stage {
+    let (store, clock) = (Arc::new(TestStore::default()), SetClock::new());
+    Stage { sessions: sessions(&store, &clock), store, clock }
+}
+
+#[tokio::test]
+async fn a_session_opens_with_its_id_and_reads_back_whole() {
+    let Stage { sessions, .. } = stage();
+    let id = sessions.begin(&session("u-1")).await.unwrap();
+    assert!(sessions.open(&id).await.unwrap().session == session("u-1"));
+    let other = sessions.begin(&session("u-1")).await.unwrap();
+    assert!(other != id);
+}
+
+#[tokio::test]
+async fn idle_and_absolute_ends_are_met_to_the_millisecond() {
+    let Stage { sessions, clock, .. } = stage();
+    let id = sessions.begin(&session("u-1")).await.unwrap();
+    clock.forward(LIFETIMES.idle - Duration::from_millis(1));
+    assert!(sessions.open(&id).await.is_ok());
+    clock.forward(LIFETIMES.idle - Duration::from_millis(1));
+    assert!(sessions.open(&id).await.is_ok(), "a use prolongs it");
+    clock.forward(LIFETIMES.idle);
+    assert!(matches!(sessions.open(&id).await, Err(SessionError::Unknown)));
+
+    let Stage { sessions, clock, .. } = stage();
+    let id = sessions.begin(&session("u-1")).await.unwrap();
+    let step = LIFETIMES.idle / 2;
+    for _ in 0..(LIFETIMES.absolute.as_secs() / step.as_secs() - 1) {
+        clock.forward(step);
+        assert!(sessions.open(&id).await.is_ok());
+    }
+    clock.forward(step - Duration::from_millis(1));
+    assert!(sessions.open(&id).await.is_ok());
+    clock.forward(Duration::from_millis(1));
+    assert!(matches!(sessions.open(&id).await, Err(SessionError::Unknown)), "no use prolongs it past its end");
+}
+
+#[tokio::test]
+async fn a_use_is_written_down_now_and_then_only() {
+    let Stage { sessions, clock, store } = stage();
+    let id = sessions.begin(&session("u-1")).await.unwrap();
+    let calls = || store.calls.swap(0, Ordering::SeqCst);
+    calls();
+    sessions.open(&id).await.unwrap();
+    assert_eq!(calls(), 1);
+    clock.forward(LIFETIMES.idle / 10 + Duration::from_secs(1));
+    sessions.open(&id).await.unwrap();
+    assert_eq!(calls(), 2);
+}
+
+#[tokio::test]
+async fn a_record_that_nothing_opens_is_removed() {
+    let Stage { sessions, store, clock } = stage();
+    let id = sessions.begin(&session("u-1")).await.unwrap();
+    let key = SessionKey::of(&id);
+    let stored = store.find(key, clock.now()).await.unwrap().unwrap();
+    let mut broken = StoredSession::clone(&stored);
+    broken.sealed[20] ^= 1;
+    assert!(store.replace(key, 1, broken, clock.now()).await.unwrap());
+    assert!(matches!(sessions.open(&id).await, Err(SessionError::Broken)));
+    assert!(matches!(sessions.open(&id).await, Err(SessionError::Unknown)));
+}
+
+#[tokio::test]
+async fn a_record_moved_to_another_place_opens_nothing() {
+    let Stage { sessions, store, clock } = stage();
+    let (mine, other) =
+        (sessions.begin(&session("u-1")).await.unwrap(), sessions.begin(&session("u-2")).await.unwrap());
+    let theirs = store.find(SessionKey::of(&other), clock.now()).await.unwrap().unwrap();
+    assert!(store.replace(SessionKey::of(&mine), 1, StoredSession::clone(&theirs), clock.now()).await.unwrap());
+    assert!(matches!(sessions.open(&mine).await, Err(SessionError::Broken)));
+}
+
+#[tokio::test]
+async fn a_store_that_does_not_answer_is_no_sign_out() {
+    let Stage { sessions, store, .. } = stage();
+    let id = sessions.begin(&session("u-1")).await.unwrap();
+    store.break_it(true);
+    assert!(matches!(sessions.open(&id).await, Err(SessionError::Store(StoreError::Unavailable(_)))));
+    store.break_it(false);
+    assert!(sessions.open(&id).await.is_ok());
+}
+
+#[tokio::test]
+async fn of_two_that_replace_one_wins() {
+    let Stage { sessions, .. } = stage();
+    let id = sessions.begin(&session("u-1")).await.unwrap();
+    let opened = sessions.open(&id).await.unwrap();
+    assert!(sessions.replace(&id, &opened, &session("u-1")).await.unwrap());
+    assert!(!sessions.replace(&id, &opened, &session("u-1")).await.unwrap());
+    let ended = sessions.open(&id).await.unwrap();
+    assert!(sessions.end(ended.key).await.unwrap());
+    assert!(!sessions.replace(&id, &ended, &session("u-1")).await.unwrap(), "what ended does not come back");
+}
+
+#[tokio::test]
+async fn sessions_are_found_by_person_and_by_the_providers_own() {
+    let Stage { sessions, .. } = stage();
+    let first = sessions.begin(&session("u-1")).await.unwrap();
+    let second = sessions.begin(&Session { sid: Some("sid-2".to_owned()), ..session("u-1") }).await.unwrap();
+    let other = sessions.begin(&session("u-2")).await.unwrap();
+    let issuer = session("u-1").issuer;
+    let mut both = vec![SessionKey::of(&first), SessionKey::of(&second)];
+    both.sort_unstable();
+    assert_eq!(sessions.of_subject(&issuer, "u-1").await.unwrap(), both);
+    assert_eq!(sessions.of_sid(&issuer, "sid-2").await.unwrap(), [SessionKey::of(&second)]);
+    assert!(sessions.of_sid("https://other.example.com/", "sid-2").await.unwrap().is_empty());
+    assert_eq!(sessions.end_all(&both).await.unwrap(), 2);
+    assert!(sessions.open(&other).await.is_ok());
+    let card = sessions.look_at(SessionKey::of(&other)).await.unwrap().unwrap().card.unwrap();
+    assert_eq!((card.subject.as_str(), card.user_agent.as_str()), ("u-2", "a browser"));
+    assert_eq!(sessions.list(10).await.unwrap().len(), 1);
+}
