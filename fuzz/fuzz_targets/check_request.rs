@@ -90,9 +90,10 @@ static SERVICE: LazyLock<CheckService> = LazyLock::new(|| {
         errors: None,
         assertion: None,
         base_path: "/_auth".to_owned(),
+        login: None,
     };
     let world = Arc::new(World);
-    let ports = Ports { keys: world.clone(), refresh: world.clone(), clock: world.clone(), random: world.clone() };
+    let ports = Ports { keys: world.clone(), refresh: world.clone(), clock: world.clone(), random: world.clone(), sessions: None };
     let checker = Checker::new(snapshot, TokenCache::new(10), ports);
     CheckService::new(Arc::new(checker), world.clone(), world)
 });

@@ -2,7 +2,7 @@
 
 use crate::backend::jwks_fetch::JwksSettings;
 use crate::backend::jwks_source::JwksSource;
-use crate::check::Snapshot;
+use crate::check::{LoginPlace, Snapshot};
 use crate::config::{self, Config};
 use crate::token::Issuers;
 
@@ -18,7 +18,14 @@ pub fn snapshot(config: &Config) -> anyhow::Result<Snapshot> {
         errors: config.error_template.clone(),
         assertion: config.assertion.clone(),
         base_path: config.base_path.clone(),
+        login: login(config),
     })
+}
+
+/// Where browsers sign in, when some provider lets them.
+fn login(config: &Config) -> Option<LoginPlace> {
+    config.identity_providers.iter().find(|provider| provider.login.is_some())?;
+    LoginPlace::new(config.public_url.as_ref()?.origin(), &config.base_path)
 }
 
 /// Whose tokens count.

@@ -70,7 +70,8 @@ async fn run(config: &Config) -> anyhow::Result<()> {
     let decisions = Decisions::start(tiers, snapshot.policy.fingerprint(), Arc::clone(&clock))
         .context("the decision log cannot be started")?;
     let refresh = Arc::new(AskProvider(Arc::clone(&keys)));
-    let ports = Ports { keys: Arc::<ProviderKeys>::clone(&keys), refresh, clock: Arc::clone(&clock), random };
+    let ports =
+        Ports { keys: Arc::<ProviderKeys>::clone(&keys), refresh, clock: Arc::clone(&clock), random, sessions: None };
     let cache = TokenCache::new(u64::from(config.limits.token_cache));
     let checker = Arc::new(Checker::new(snapshot, cache, ports));
     let check = CheckService::new(checker, Arc::new(decisions), clock);

@@ -6,32 +6,13 @@ use super::body::{Refusal, html_body, json_body};
 use super::credentials;
 use super::identity_headers::{ASSERTION_HEADER, Identity};
 use super::judgement::{Check, Subject};
-use super::outcome::{Allow, Answer, CheckOutcome, DecisionRecord, Denial, DenyKind, Response, challenge};
+use super::login::LoginPlace;
+use super::outcome::{Allow, Answer, Body, CheckOutcome, DecisionRecord, Denial, DenyKind, Response, challenge};
 use super::request_kind::{self, Preflight};
 use crate::policy::{Required, TokenPlaces};
-use crate::types::{CanonicalPath, Host, Principal, Protocol, Reason, TierSet};
+use crate::types::{CanonicalPath, Host, Principal, Reason, TierSet};
 
 impl Check<'_, '_> {
-    /// A page of the service that is answered inside gRPC `Check` itself.
-    pub(super) fn own_page(&self, path: &CanonicalPath) -> Option<CheckOutcome> {
-        let own = path.as_str().strip_prefix(&self.snapshot.base_path)?;
-        if self.request.protocol != Protocol::Grpc || own != "/jwks.json" || self.request.method != "GET" {
-            return None;
-        }
-        let body = self.checker.assertion_jwks()?;
-        let mut record = self.record(None);
-        record.path = path.as_str().to_owned();
-        record.allowed = true;
-        record.reason = Reason::Ok;
-        let headers = vec![
-            ("content-type", "application/jwk-set+json".to_owned()),
-            ("cache-control", "public, max-age=300".to_owned()),
-        ];
-        let otherwise = self.upstream(None, None, TierSet::EMPTY, String::new());
-        let response = Response { status: 200, headers, body, otherwise };
-        Some(CheckOutcome { answer: Answer::Respond(Box::new(response)), record })
-    }
-
     pub(super) fn allow(&self, subject: &Subject<'_>, principal: Option<&Principal>, held: TierSet) -> CheckOutcome {
         let mut record = self.record(Some(subject));
         record.allowed = true;
@@ -55,7 +36,7 @@ impl Check<'_, '_> {
 
     /// What goes to the upstream; every way to let a request pass ends here, so
     /// that none of them leaves a managed header as the client sent it.
-    fn upstream(
+    pub(super) fn upstream(
         &self,
         subject: Option<&Subject<'_>>,
         principal: Option<&Principal>,
@@ -83,6 +64,7 @@ impl Check<'_, '_> {
         let places = subject.map_or(NO_PLACES, |subject| subject.matched.rule().token_places());
         let query_cut = if places.query { credentials::token_parameters(self.request.target) } else { Vec::new() };
         let websocket_protocol_cut = places.websocket_protocol && credentials::protocols_hold_token(self.request);
+        let cookies = request_kind::upstream_cookies(self.request);
         Allow {
             headers,
             remove,
@@ -90,7 +72,9 @@ impl Check<'_, '_> {
             query_cut,
             websocket_protocol: credentials::upstream_protocols(self.request, websocket_protocol_cut),
             websocket_protocol_cut,
-            cookie: request_kind::cookies(self.request),
+            cookie: cookies.text,
+            cookie_cut: cookies.cut,
+            set_cookies: Vec::new(),
             cors_origin: None,
         }
     }
@@ -148,21 +132,45 @@ impl Check<'_, '_> {
         let mut record = self.record(subject);
         record.reason = reason;
         record.cause = cause;
-        let refusal =
-            Refusal { status: kind.http_status(self.request.protocol), reason, required, request_id: &self.request_id };
-        let body = if request_kind::is_navigation(self.request) {
-            html_body(&refusal)
-        } else {
-            json_body(&refusal, self.snapshot.errors.as_ref())
-        };
-        let denial = Denial {
+        let mut denial = Denial {
             kind,
             reason,
             challenge: challenge(reason, required),
-            body,
+            redirect: None,
+            body: Body::EMPTY,
+            set_cookies: Vec::new(),
             cors_origin: self.cors_origin(subject),
         };
+        let navigation = request_kind::is_navigation(self.request);
+        let login = self.login(kind, reason);
+        if let (true, Some(login), Some(subject)) = (navigation, login, subject) {
+            // Nobody gets rid of an `Authorization` header by signing in: the
+            // redirects would never end.
+            let goes = self.request.header_values("authorization").next().is_none();
+            denial.redirect = goes.then(|| login.redirect(self.request, subject));
+        }
+        let login_url = match (&denial.redirect, login) {
+            (Some(redirect), _) => redirect.location.clone(),
+            (None, Some(login)) => login.for_programs(self.request),
+            (None, None) => String::new(),
+        };
+        let refusal = Refusal {
+            status: denial.http_status(self.request.protocol),
+            reason,
+            required,
+            request_id: &self.request_id,
+            login_url: &login_url,
+        };
+        denial.body = if navigation { html_body(&refusal) } else { json_body(&refusal, self.snapshot.errors.as_ref()) };
         CheckOutcome { answer: Answer::Deny(Box::new(denial)), record }
+    }
+
+    /// Where to sign in, when that would help. Of two sessions it would not: the
+    /// browser would send both of them again.
+    fn login(&self, kind: DenyKind, reason: Reason) -> Option<&LoginPlace> {
+        let helps = kind == DenyKind::Unauthenticated && reason != Reason::MultipleCredentials;
+        self.checker.ports.sessions.as_ref()?;
+        self.snapshot.login.as_ref().filter(|_| helps)
     }
 
     fn cors_origin(&self, subject: Option<&Subject<'_>>) -> Option<String> {
@@ -175,7 +183,7 @@ impl Check<'_, '_> {
         held.iter().map(|tier| self.snapshot.policy.tiers().name(tier).to_owned()).collect()
     }
 
-    fn record(&self, subject: Option<&Subject<'_>>) -> DecisionRecord {
+    pub(super) fn record(&self, subject: Option<&Subject<'_>>) -> DecisionRecord {
         let tiers = self.snapshot.policy.tiers();
         DecisionRecord {
             request_id: self.request_id.clone(),

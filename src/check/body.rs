@@ -21,6 +21,8 @@ pub(crate) struct Refusal<'a> {
     pub(crate) reason: Reason,
     pub(crate) required: &'a Required,
     pub(crate) request_id: &'a str,
+    /// Where to sign in; empty where that would not help.
+    pub(crate) login_url: &'a str,
 }
 
 /// An operator's own JSON body.
@@ -45,8 +47,9 @@ pub enum TemplateError {
 
 impl ErrorTemplate {
     /// Parses the template and renders it once. It sees `status`, `title`,
-    /// `reason`, `message`, `required` and `request_id`; a text is written with
-    /// its quotes around it, `"{{ message }}"`, and is escaped for that place.
+    /// `reason`, `message`, `required`, `request_id` and `login_url` (empty
+    /// where there is none); a text is written with its quotes around it,
+    /// `"{{ message }}"`, and is escaped for that place.
     ///
     /// # Errors
     /// When it does not render, or not to JSON.
@@ -60,12 +63,13 @@ impl ErrorTemplate {
         let awkward = Required { tiers: vec!["a\"b\\\n".to_owned()], ..Required::default() };
         // A template may branch on what it sees: every reason is tried.
         for reason in Reason::ALL {
-            for required in [&awkward, &Required::default()] {
+            for (required, login_url) in [(&awkward, "a\"b\\\n"), (&Required::default(), "")] {
                 let refusal = Refusal {
                     status: DenyKind::of(reason).http_status(Protocol::Grpc),
                     reason,
                     required,
                     request_id: "a\"b\\\n",
+                    login_url,
                 };
                 let rendered = template.render(&refusal)?;
                 if let Err(source) = serde_json::from_str::<serde_json::Value>(&rendered) {
@@ -81,9 +85,10 @@ impl ErrorTemplate {
             status => refusal.status,
             title => title(refusal.status),
             reason => refusal.reason.as_str(),
-            message => message(refusal.reason),
+            message => message(refusal),
             required => Value::from(minijinja::value::Serde(required_json(refusal.required))),
             request_id => refusal.request_id,
+            login_url => refusal.login_url,
         })
     }
 }
@@ -110,15 +115,18 @@ pub(crate) fn json_body(refusal: &Refusal<'_>, template: Option<&ErrorTemplate>)
     if let Some(text) = template.and_then(|template| template.render(refusal).ok()) {
         return Body { content_type: "application/json", text };
     }
-    let problem = json!({
+    let mut problem = json!({
         "type": "about:blank",
         "title": title(refusal.status),
         "status": refusal.status,
-        "detail": message(refusal.reason),
+        "detail": message(refusal),
         "reason": refusal.reason.as_str(),
         "required": required_json(refusal.required),
         "request_id": refusal.request_id,
     });
+    if let (false, Some(members)) = (refusal.login_url.is_empty(), problem.as_object_mut()) {
+        members.insert("login_url".to_owned(), refusal.login_url.into());
+    }
     Body { content_type: "application/problem+json", text: problem.to_string() }
 }
 
@@ -128,10 +136,13 @@ pub(crate) fn html_body(refusal: &Refusal<'_>) -> Body {
     for tier in &refusal.required.tiers {
         let _ = write!(asks, "<p>This place is for the tier <strong>{}</strong>.</p>", escape_html(tier));
     }
+    if !refusal.login_url.is_empty() {
+        let _ = write!(asks, "<p><a href=\"{}\">Sign in</a></p>", escape_html(refusal.login_url));
+    }
     let text = PAGE
         .replace("{title}", title(refusal.status))
         .replace("{status}", &refusal.status.to_string())
-        .replace("{message}", message(refusal.reason))
+        .replace("{message}", message(refusal))
         .replace("{asks}", &asks)
         .replace("{request_id}", &escape_html(refusal.request_id));
     Body { content_type: "text/html; charset=utf-8", text }
@@ -186,6 +197,7 @@ fn required_json(required: &Required) -> serde_json::Value {
 
 const fn title(status: u16) -> &'static str {
     match status {
+        302 | 303 => "Sign in",
         400 => "Bad Request",
         401 => "Unauthorized",
         403 => "Forbidden",
@@ -194,11 +206,14 @@ const fn title(status: u16) -> &'static str {
     }
 }
 
-const fn message(reason: Reason) -> &'static str {
-    match reason {
-        Reason::NoCredentials => "This place needs a bearer token.",
-        Reason::InvalidToken | Reason::MultipleCredentials => "The token of this request was not accepted.",
-        Reason::ExpiredToken | Reason::SessionExpired => "The token of this request is no longer valid.",
+const fn message(refusal: &Refusal<'_>) -> &'static str {
+    match refusal.reason {
+        Reason::NoCredentials if refusal.login_url.is_empty() => "This place needs a bearer token.",
+        Reason::NoCredentials => "Sign in to open this place.",
+        Reason::InvalidToken => "The token of this request was not accepted.",
+        Reason::MultipleCredentials => "The request carries more than one credential, so none was accepted.",
+        Reason::ExpiredToken => "The token of this request is no longer valid.",
+        Reason::SessionExpired => "The session of this request is over. Sign in again.",
         Reason::InsufficientTier => "You are signed in, but your tier does not reach this place.",
         Reason::InsufficientScope | Reason::InsufficientPermission => {
             "You are signed in, but a permission is missing for this place."
@@ -220,7 +235,7 @@ mod tests {
     use super::*;
 
     fn refusal(required: &Required) -> Refusal<'_> {
-        Refusal { status: 403, reason: Reason::InsufficientTier, required, request_id: "r<1>" }
+        Refusal { status: 403, reason: Reason::InsufficientTier, required, request_id: "r<1>", login_url: "" }
     }
 
     #[test]

@@ -9,11 +9,14 @@ use arc_swap::ArcSwap;
 use super::assertion::{AssertionKeys, AssertionSettings};
 use super::body::ErrorTemplate;
 use super::identity_headers::IdentityHeaders;
-use super::judgement::{AskKeys, Caller, Check, Step};
+use super::judgement::{Ask, Caller, Check, Step};
+use super::login::LoginPlace;
 use super::outcome::{CheckOutcome, DecisionRecord, DenyKind};
+use super::pages::OwnPages;
 use super::places::Places;
 use super::token_cache::TokenCache;
 use crate::policy::{Policy, Required};
+use crate::session::{NoSession, SessionId, SessionSource};
 use crate::token::{Issuers, KeySource};
 use crate::types::{Clock, Principal, ProviderId, Random, Reason, RequestView};
 
@@ -35,6 +38,8 @@ pub struct Snapshot {
     pub assertion: Option<AssertionSettings>,
     /// Where the service's own pages live.
     pub base_path: String,
+    /// Present: browsers can sign in.
+    pub login: Option<LoginPlace>,
 }
 
 /// Asks for the keys of a provider once more.
@@ -56,6 +61,8 @@ pub struct Ports {
     pub clock: Arc<dyn Clock>,
     /// For the ids of decisions.
     pub random: Arc<dyn Random>,
+    /// The sessions of browsers; without them no cookie is a credential.
+    pub sessions: Option<Arc<dyn SessionSource>>,
 }
 
 /// Decides requests.
@@ -99,25 +106,45 @@ impl Checker {
         self.assertion_keys.jwks(self.ports.clock.monotonic()).ok()
     }
 
-    /// Decides one request.
-    pub async fn check(&self, request: &RequestView<'_>) -> CheckOutcome {
+    /// Decides one request; `pages` answers for the service's own paths.
+    pub async fn check(&self, request: &RequestView<'_>, pages: Option<&dyn OwnPages>) -> CheckOutcome {
         let snapshot = self.snapshot.load_full();
         let check = Check::new(self, &snapshot, request);
-        let subject = match check.begin() {
-            Step::Ask(subject) => subject,
-            Step::Done(outcome) => return outcome,
+        let subject = match (check.begin(pages), pages) {
+            (Step::Ask(subject), _) => subject,
+            (Step::Done(outcome), _) => return outcome,
+            (Step::Page(path), Some(pages)) => return check.page(&path, pages).await,
+            (Step::Page(_), None) => {
+                return check.deny(None, Reason::NoRule, Some("own_page"), &Required::default());
+            }
         };
         let caller = match check.caller(&subject) {
             Ok(caller) => caller,
-            Err(AskKeys(provider)) => match self.waiting.take() {
+            Err(Ask::Session(id)) => self.session(&id).await,
+            Err(Ask::Keys(provider)) => match self.waiting.take() {
                 Some(_place) => {
                     self.ports.refresh.refresh(&provider).await;
-                    check.caller(&subject).unwrap_or(Caller::Refused(Reason::InvalidToken, "kid_unknown"))
+                    check.caller(&subject).unwrap_or(Caller::BadToken(Reason::InvalidToken, "kid_unknown"))
                 }
-                None => Caller::Refused(Reason::Overloaded, "too_many_wait_for_keys"),
+                None => Caller::BadToken(Reason::Overloaded, "too_many_wait_for_keys"),
             },
         };
         check.judge(&subject, &caller)
+    }
+
+    /// Whose browser holds the session `id`.
+    async fn session(&self, id: &SessionId) -> Caller {
+        let Some(sessions) = &self.ports.sessions else { return Caller::Anonymous };
+        match sessions.find(id).await {
+            Ok(live) => Caller::Session(live),
+            Err(none) => {
+                let reason = match none {
+                    NoSession::Unknown | NoSession::Broken | NoSession::Expired => Reason::SessionExpired,
+                    NoSession::Unavailable => Reason::Unavailable,
+                };
+                Caller::BadCookie(reason, none.as_str())
+            }
+        }
     }
 
     /// What would be decided if `caller` had sent the request, whatever
@@ -127,9 +154,10 @@ impl Checker {
     pub fn what_if(&self, request: &RequestView<'_>, caller: Option<&Principal>) -> DecisionRecord {
         let snapshot = self.snapshot.load_full();
         let check = Check::new(self, &snapshot, request);
-        match check.begin() {
+        match check.begin(None) {
             Step::Ask(subject) => check.judge_principal(&subject, caller, None).record,
             Step::Done(outcome) => outcome.record,
+            Step::Page(_) => check.deny(None, Reason::NoRule, Some("own_page"), &Required::default()).record,
         }
     }
 
@@ -137,9 +165,10 @@ impl Checker {
     pub(crate) fn check_as(&self, request: &RequestView<'_>, caller: Option<&Principal>) -> CheckOutcome {
         let snapshot = self.snapshot.load_full();
         let check = Check::new(self, &snapshot, request);
-        match check.begin() {
+        match check.begin(None) {
             Step::Ask(subject) => check.judge_principal(&subject, caller, None),
             Step::Done(outcome) => outcome,
+            Step::Page(_) => panic!("there are no pages"),
         }
     }
 

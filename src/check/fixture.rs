@@ -44,6 +44,7 @@ pub(crate) fn snapshot() -> Snapshot {
         errors: None,
         assertion: None,
         base_path: "/_auth".to_owned(),
+        login: None,
     }
 }
 
@@ -53,7 +54,8 @@ pub(crate) fn checker() -> Checker {
 
 fn checker_in(world: World) -> Checker {
     let world = Arc::new(world);
-    let ports = Ports { keys: world.clone(), refresh: world.clone(), clock: world.clone(), random: world };
+    let ports =
+        Ports { keys: world.clone(), refresh: world.clone(), clock: world.clone(), random: world, sessions: None };
     Checker::new(snapshot(), TokenCache::new(10), ports)
 }
 

@@ -6,27 +6,39 @@ use std::sync::Arc;
 use super::checker::{Checker, Snapshot};
 use super::credentials::{self, Credentials};
 use super::outcome::CheckOutcome;
+use super::pages::OwnPages;
 use super::request_kind::{self, Preflight};
 use super::token_cache::CacheResult;
 use crate::policy::{Decision, Matched, Required};
+use crate::session::{BrowserCookies, LiveSession, SessionCookie, SessionId, SetCookie};
 use crate::token::{Rejection, VerifiedToken};
 use crate::types::{CanonicalPath, Host, Principal, Protocol, ProviderId, Reason, RequestView, TierIndex};
 
 /// Who calls, as far as that can be told.
 pub(super) enum Caller {
-    Known(Arc<VerifiedToken>, CacheResult),
+    Token(Arc<VerifiedToken>, CacheResult),
+    Session(Arc<LiveSession>),
     Anonymous,
-    /// Credentials are there and do not count.
-    Refused(Reason, &'static str),
+    /// A credential is there and does not count.
+    BadToken(Reason, &'static str),
+    /// A session cookie is there and opens nothing.
+    BadCookie(Reason, &'static str),
 }
 
-/// The keys of this provider have to be asked for once more.
-pub(super) struct AskKeys(pub(super) ProviderId);
+/// What has to be waited for before it can be told who calls.
+pub(super) enum Ask {
+    /// The keys of this provider, once more.
+    Keys(ProviderId),
+    /// This session.
+    Session(SessionId),
+}
 
 /// How a check goes on once the request is read.
 pub(super) enum Step<'s> {
     /// It has to be known who calls.
     Ask(Subject<'s>),
+    /// It is a page of the service at this path.
+    Page(CanonicalPath),
     /// It is over.
     Done(CheckOutcome),
 }
@@ -63,7 +75,7 @@ impl<'s, 'r> Check<'s, 'r> {
 
     /// What the request is about, or the end of the check when nobody has to
     /// be asked who calls.
-    pub(super) fn begin(&self) -> Step<'s> {
+    pub(super) fn begin(&self, pages: Option<&dyn OwnPages>) -> Step<'s> {
         let refuse = |reason, cause| Step::Done(self.refuse(None, reason, cause));
         let path = match CanonicalPath::parse(self.request.target) {
             Ok(path) => path,
@@ -79,8 +91,8 @@ impl<'s, 'r> Check<'s, 'r> {
         if let Some(cause) = self.spoofed_header() {
             return refuse(Reason::SpoofedHeader, cause);
         }
-        if let Some(page) = self.own_page(&path) {
-            return Step::Done(page);
+        if let Some(step) = self.own_path(&path, pages) {
+            return step;
         }
         if host.is_none() && self.snapshot.policy.knows_hosts() {
             return refuse(Reason::BadTarget, "no_host");
@@ -153,43 +165,86 @@ impl<'s, 'r> Check<'s, 'r> {
         (self.request.protocol != Protocol::Grpc && aliases()).then_some("alias_header")
     }
 
-    /// Who calls; an error when that may be told once the keys are fresh.
-    pub(super) fn caller(&self, subject: &Subject<'_>) -> Result<Caller, AskKeys> {
+    /// Who calls; an error when that may be told once something was waited for.
+    /// A token decides alone, also where a session stands beside it.
+    pub(super) fn caller(&self, subject: &Subject<'_>) -> Result<Caller, Ask> {
         if subject.preflight.is_some() {
             return Ok(Caller::Anonymous);
         }
         let token = match credentials::find(self.request, subject.matched.rule().token_places()) {
-            Credentials::None => return Ok(Caller::Anonymous),
-            Credentials::Malformed => return Ok(Caller::Refused(Reason::InvalidToken, "malformed")),
-            Credentials::Multiple => return Ok(Caller::Refused(Reason::MultipleCredentials, "multiple_credentials")),
+            Credentials::None => return self.browser(),
+            Credentials::Malformed => return Ok(Caller::BadToken(Reason::InvalidToken, "malformed")),
+            Credentials::Multiple => return Ok(Caller::BadToken(Reason::MultipleCredentials, "multiple_credentials")),
             Credentials::Bearer(token) => token,
         };
         let ports = &self.checker.ports;
         let (verified, cache) =
             self.checker.tokens.verify(token, &self.snapshot.issuers, ports.keys.as_ref(), ports.clock.now());
         match verified {
-            Ok(verified) => Ok(Caller::Known(verified, cache)),
-            Err(Rejection::KidUnknown { provider }) => Err(AskKeys(provider)),
-            Err(rejection) => Ok(Caller::Refused(rejection.reason(), rejection.as_str())),
+            Ok(verified) => Ok(Caller::Token(verified, cache)),
+            Err(Rejection::KidUnknown { provider }) => Err(Ask::Keys(provider)),
+            Err(rejection) => Ok(Caller::BadToken(rejection.reason(), rejection.as_str())),
+        }
+    }
+
+    /// Whose browser it is, by the session cookie.
+    fn browser(&self) -> Result<Caller, Ask> {
+        if self.checker.ports.sessions.is_none() {
+            return Ok(Caller::Anonymous);
+        }
+        match BrowserCookies::read_session(&self.request.header_values("cookie")) {
+            SessionCookie::None => Ok(Caller::Anonymous),
+            SessionCookie::One(id) => Err(Ask::Session(id)),
+            SessionCookie::Malformed => Ok(Caller::BadCookie(Reason::SessionExpired, "session_malformed")),
+            SessionCookie::Multiple => Ok(Caller::BadCookie(Reason::MultipleCredentials, "session_ambiguous")),
         }
     }
 
     pub(super) fn judge(&self, subject: &Subject<'_>, caller: &Caller) -> CheckOutcome {
-        let principal = match caller {
-            Caller::Known(verified, _) => Some(verified.principal().as_ref()),
-            Caller::Anonymous | Caller::Refused(..) => None,
+        match caller {
+            Caller::Token(verified, cache) => {
+                let mut outcome = self.judge_principal(subject, Some(verified.principal()), None);
+                outcome.record.token = Some(*cache);
+                outcome
+            }
+            Caller::Session(live) => self.judge_session(subject, live),
+            Caller::Anonymous => self.judge_principal(subject, None, None),
+            Caller::BadToken(reason, cause) => {
+                let mut outcome = self.judge_principal(subject, None, Some((*reason, *cause)));
+                outcome.record.token = Some(CacheResult::Rejected);
+                outcome
+            }
+            Caller::BadCookie(reason, cause) => {
+                let mut outcome = self.judge_principal(subject, None, Some((*reason, *cause)));
+                // Of a session that could not be looked up nothing is known: its cookie stays.
+                if *reason == Reason::SessionExpired {
+                    outcome.set_cookie(SetCookie::clear_session());
+                }
+                outcome
+            }
+        }
+    }
+
+    fn judge_session(&self, subject: &Subject<'_>, live: &LiveSession) -> CheckOutcome {
+        let mut outcome = if self.is_foreign_websocket(subject) {
+            let refused = (Reason::InsufficientPermission, "websocket_origin");
+            self.judge_principal(subject, None, Some(refused))
+        } else {
+            self.judge_principal(subject, Some(&live.principal), None)
         };
-        let refused = match caller {
-            Caller::Refused(reason, cause) => Some((*reason, *cause)),
-            Caller::Known(..) | Caller::Anonymous => None,
-        };
-        let mut outcome = self.judge_principal(subject, principal, refused);
-        outcome.record.token = match caller {
-            Caller::Known(_, cache) => Some(*cache),
-            Caller::Refused(..) => Some(CacheResult::Rejected),
-            Caller::Anonymous => None,
-        };
+        if let Some(cookie) = &live.set_cookie {
+            outcome.set_cookie(cookie.clone());
+        }
         outcome
+    }
+
+    /// Whether a page of another origin may have opened this WebSocket: browsers
+    /// send cookies with it and let any page read what comes back (RFC 6455
+    /// section 10.2).
+    fn is_foreign_websocket(&self, subject: &Subject<'_>) -> bool {
+        let own = |origin| self.snapshot.login.as_ref().is_some_and(|login| login.is_public_origin(origin));
+        let allowed = |origin| own(origin) || subject.matched.rule().allows_origin(origin);
+        request_kind::is_websocket(self.request) && !self.request.single_header("origin").is_some_and(allowed)
     }
 
     /// The judgement of whoever it is; `refused` says why credentials that are

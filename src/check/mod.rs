@@ -2,10 +2,12 @@
 //!
 //! ```text
 //! RequestView ─target─▶ rule ─credentials─▶ caller ─conditions─▶ CheckOutcome
+//!                                 token, else session
 //! ```
 //!
 //! [`Checker::check`] is the only way to a decision, whatever the protocol. It
-//! waits for one thing only: the refresh of a key set that lacks a token's key.
+//! waits for three things only: the refresh of a key set that lacks a token's
+//! key, the session of a cookie, and a page of the service itself.
 
 mod answers;
 mod assertion;
@@ -14,7 +16,9 @@ mod checker;
 mod credentials;
 mod identity_headers;
 mod judgement;
+mod login;
 mod outcome;
+mod own_page;
 mod pages;
 mod places;
 mod request_kind;
@@ -27,6 +31,7 @@ pub use checker::{Checker, KeyRefresh, Ports, Snapshot};
 pub use identity_headers::{
     ASSERTION_HEADER, COOKIE_HEADER, HeaderProfile, IdentityHeaders, QUERY_HEADER, WEBSOCKET_PROTOCOL_HEADER,
 };
+pub use login::{LoginPlace, LoginRedirect};
 pub use outcome::{Allow, Answer, Body, CheckOutcome, DecisionRecord, Denial, DenyKind, Response};
 pub use pages::{OwnPages, Page, PageRequest};
 pub use service::{CheckService, DecisionLog};

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use super::login::LoginRedirect;
 use super::token_cache::CacheResult;
 use crate::policy::Required;
+use crate::session::SetCookie;
 use crate::types::{Protocol, Reason};
 
 /// What a check came to, with the record of why.
@@ -13,6 +15,17 @@ pub struct CheckOutcome {
     pub answer: Answer,
     /// What the log and the metrics are told.
     pub record: DecisionRecord,
+}
+
+impl CheckOutcome {
+    /// Gives the browser a cookie with the answer.
+    pub(super) fn set_cookie(&mut self, cookie: SetCookie) {
+        match &mut self.answer {
+            Answer::Allow(allow) => allow.set_cookies.push(cookie),
+            Answer::Deny(denial) => denial.set_cookies.push(cookie),
+            Answer::Respond(response) => response.headers.push(("set-cookie", cookie.header_value())),
+        }
+    }
 }
 
 /// What the proxy is told.
@@ -44,8 +57,12 @@ pub struct Allow {
     pub websocket_protocol: String,
     /// Whether a token was cut out of the subprotocols.
     pub websocket_protocol_cut: bool,
-    /// The cookies for the upstream.
+    /// The cookies for the upstream, without those of the service.
     pub cookie: String,
+    /// Whether a cookie was cut out.
+    pub cookie_cut: bool,
+    /// Cookies for the browser, which come with the upstream's answer.
+    pub set_cookies: Vec<SetCookie>,
     /// The origin that may read the answer, on a rule with `cors`.
     pub cors_origin: Option<String>,
 }
@@ -97,14 +114,29 @@ pub struct Denial {
     pub reason: Reason,
     /// The `WWW-Authenticate` value (RFC 6750 section 3), on a 401 and for a missing scope.
     pub challenge: Option<String>,
+    /// Where a browser goes to sign in.
+    pub redirect: Option<LoginRedirect>,
     /// The body and its type.
     pub body: Body,
+    /// Cookies for the browser.
+    pub set_cookies: Vec<SetCookie>,
     /// The origin that may read the answer, on a rule with `cors`.
     pub cors_origin: Option<String>,
 }
 
 impl Denial {
-    /// The headers of the answer, whatever carries it.
+    /// The HTTP status of the answer. nginx cannot take a redirect from a check:
+    /// it gets the 401, with the `Location` beside it.
+    #[must_use]
+    pub fn http_status(&self, protocol: Protocol) -> u16 {
+        match (&self.redirect, protocol) {
+            (Some(redirect), Protocol::Grpc | Protocol::ForwardAuth | Protocol::ExtAuthz) => redirect.status,
+            (Some(_), Protocol::AuthRequest) | (None, _) => self.kind.http_status(protocol),
+        }
+    }
+
+    /// The headers of the answer, whatever carries it. `set-cookie` may stand
+    /// more than once.
     #[must_use]
     pub fn headers(&self) -> Vec<(&'static str, String)> {
         let mut headers = vec![
@@ -119,6 +151,10 @@ impl Denial {
         if let Some(challenge) = &self.challenge {
             headers.push(("www-authenticate", challenge.clone()));
         }
+        if let Some(redirect) = &self.redirect {
+            headers.push(("location", redirect.location.clone()));
+        }
+        headers.extend(self.set_cookies.iter().map(|cookie| ("set-cookie", cookie.header_value())));
         if let Some(origin) = &self.cors_origin {
             headers.push(("access-control-allow-origin", origin.clone()));
             headers.push(("vary", "Origin".to_owned()));
@@ -140,12 +176,16 @@ pub struct Body {
     pub text: String,
 }
 
+impl Body {
+    pub(super) const EMPTY: Self = Self { content_type: "text/plain; charset=utf-8", text: String::new() };
+}
+
 /// An answer of the service itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Response {
     /// The HTTP status.
     pub status: u16,
-    /// The headers.
+    /// The headers. `set-cookie` may stand more than once.
     pub headers: Vec<(&'static str, String)>,
     /// The body.
     pub body: String,
@@ -184,7 +224,7 @@ pub struct DecisionRecord {
     pub subject: Option<Arc<str>>,
     /// The provider that vouches for it.
     pub provider: Option<String>,
-    /// How the token came to be known, when there was one.
+    /// How the token came to be known, when there was one; a session is none.
     pub token: Option<CacheResult>,
     /// The fingerprint of the policy that decided.
     pub policy: String,

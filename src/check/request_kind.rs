@@ -1,5 +1,8 @@
 //! What kind of request it is, by the few headers that say so.
 
+use std::borrow::Cow;
+
+use crate::session;
 use crate::types::RequestView;
 
 /// A true preflight (Fetch standard, CORS-preflight request).
@@ -87,7 +90,7 @@ pub(super) fn never_passes(request: &RequestView<'_>) -> Option<&'static str> {
 
 /// Some proxies take `Upgrade` away before they ask; the handshake's own
 /// headers (RFC 6455 section 4.1) stay.
-fn is_websocket(request: &RequestView<'_>) -> bool {
+pub(super) fn is_websocket(request: &RequestView<'_>) -> bool {
     upgrades(request).any(|offered| offered.eq_ignore_ascii_case(b"websocket"))
         || request.header_values("sec-websocket-key").next().is_some()
 }
@@ -106,11 +109,27 @@ pub(super) fn connection_names<'a>(request: &RequestView<'a>) -> impl Iterator<I
         .filter(|name| !name.is_empty())
 }
 
-/// The cookies for the upstream, as they came.
-pub(super) fn cookies(request: &RequestView<'_>) -> String {
-    let values: Vec<&str> =
-        request.header_values("cookie").filter_map(|value| std::str::from_utf8(value).ok()).collect();
-    values.join("; ")
+/// What is left of the cookies for the upstream.
+pub(super) struct UpstreamCookies {
+    pub(super) text: String,
+    /// Whether one of the service's own was among them.
+    pub(super) cut: bool,
+}
+
+/// The cookies of others, as they came.
+pub(super) fn upstream_cookies(request: &RequestView<'_>) -> UpstreamCookies {
+    let mut kept: Vec<String> = Vec::new();
+    let mut cut = false;
+    for value in request.header_values("cookie") {
+        let text = String::from_utf8_lossy(value);
+        let foreign = session::without_own(&text);
+        cut |= foreign != text;
+        // What is no text cannot be given back as it came.
+        if !foreign.is_empty() && matches!(text, Cow::Borrowed(_)) {
+            kept.push(foreign);
+        }
+    }
+    UpstreamCookies { text: kept.join("; "), cut }
 }
 
 /// Whether a request id of the proxy can be passed on as it is.

@@ -9,6 +9,7 @@ use futures_util::FutureExt as _;
 
 use super::checker::Checker;
 use super::outcome::{CheckOutcome, DecisionRecord, DenyKind};
+use super::pages::OwnPages;
 use crate::types::{Clock, Reason, RequestView};
 
 /// Where decisions are written down.
@@ -25,13 +26,20 @@ pub struct CheckService {
     checker: Arc<Checker>,
     log: Arc<dyn DecisionLog>,
     clock: Arc<dyn Clock>,
+    pages: Option<Arc<dyn OwnPages>>,
 }
 
 impl CheckService {
     /// Writes the decisions of `checker` down in `log`.
     #[must_use]
     pub fn new(checker: Arc<Checker>, log: Arc<dyn DecisionLog>, clock: Arc<dyn Clock>) -> Self {
-        Self { checker, log, clock }
+        Self { checker, log, clock, pages: None }
+    }
+
+    /// The same, with `pages` answering for the service's own paths.
+    #[must_use]
+    pub fn with_pages(self, pages: Arc<dyn OwnPages>) -> Self {
+        Self { pages: Some(pages), ..self }
     }
 
     /// The checker behind it.
@@ -43,7 +51,8 @@ impl CheckService {
     /// Decides one request and writes the decision down.
     pub async fn answer(&self, request: &RequestView<'_>) -> CheckOutcome {
         let start = self.clock.monotonic();
-        let outcome = AssertUnwindSafe(self.checker.check(request)).catch_unwind().await.unwrap_or_else(|_| {
+        let checked = self.checker.check(request, self.pages.as_deref());
+        let outcome = AssertUnwindSafe(checked).catch_unwind().await.unwrap_or_else(|_| {
             // The panic itself is in the service's own log.
             self.checker.refuse(request, DenyKind::Unavailable, Reason::Unavailable, "panic")
         });

@@ -290,7 +290,7 @@ proptest! {
     ) {
         let headers: Headers = &[(name, &value)];
         let request = RequestView { target: &target, host: host.as_deref(), ..view(Protocol::ForwardAuth, &method, "", headers) };
-        let outcome = block_on(checker().check(&request));
+        let outcome = block_on(checker().check(&request, None));
         prop_assert_eq!(outcome.record.allowed, !matches!(outcome.answer, Answer::Deny(_)));
     }
 }

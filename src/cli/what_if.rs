@@ -85,6 +85,7 @@ impl WhatIf {
             refresh: Arc::new(Nothing),
             clock: Arc::new(Nothing),
             random: Arc::new(Nothing),
+            sessions: None,
         };
         Ok(Self { checker: Checker::new(app::snapshot(config)?, TokenCache::new(0), ports) })
     }

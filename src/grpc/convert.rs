@@ -182,7 +182,9 @@ fn allowed(allow: Allow, record: &DecisionRecord) -> CheckResponse {
         query_cut,
         websocket_protocol,
         websocket_protocol_cut,
-        cookie: _,
+        cookie,
+        cookie_cut,
+        set_cookies,
         cors_origin,
     } = allow;
     let mut set = Vec::with_capacity(headers.len());
@@ -201,12 +203,21 @@ fn allowed(allow: Allow, record: &DecisionRecord) -> CheckResponse {
             set.push(overwrite("sec-websocket-protocol", websocket_protocol));
         }
     }
+    if cookie_cut {
+        if cookie.is_empty() {
+            headers_to_remove.push("cookie".to_owned());
+        } else {
+            set.push(overwrite("cookie", cookie));
+        }
+    }
+    let mut response_headers = cors_headers(cors_origin);
+    response_headers.extend(set_cookies.iter().map(|cookie| for_client("set-cookie", cookie.header_value())));
     let response = OkHttpResponse {
         headers: set,
         headers_to_remove,
         #[expect(deprecated, reason = "the field exists on the wire; the one of `CheckResponse` is used")]
         dynamic_metadata: None,
-        response_headers_to_add: cors_headers(cors_origin),
+        response_headers_to_add: response_headers,
         query_parameters_to_set: Vec::new(),
         query_parameters_to_remove: query_cut,
     };
@@ -218,12 +229,12 @@ fn allowed(allow: Allow, record: &DecisionRecord) -> CheckResponse {
 }
 
 fn denied(denial: Denial, record: &DecisionRecord) -> CheckResponse {
-    let http_status = denial.kind.http_status(Protocol::Grpc);
+    let http_status = denial.http_status(Protocol::Grpc);
     let code = match denial.kind {
         DenyKind::Unauthenticated => UNAUTHENTICATED,
         DenyKind::Forbidden | DenyKind::BadTarget | DenyKind::Unavailable | DenyKind::Overloaded => PERMISSION_DENIED,
     };
-    let headers = denial.headers().into_iter().map(|(name, value)| overwrite(name, value)).collect();
+    let headers = denial.headers().into_iter().map(|(name, value)| for_client(name, value)).collect();
     let response = DeniedHttpResponse {
         status: Some(HttpStatus { code: i32::from(http_status) }),
         headers,
@@ -241,7 +252,7 @@ fn responded(response: Response, record: &DecisionRecord) -> CheckResponse {
     let Response { status: http_status, headers, body, otherwise: _ } = response;
     let response = DeniedHttpResponse {
         status: Some(HttpStatus { code: i32::from(http_status) }),
-        headers: headers.into_iter().map(|(name, value)| overwrite(name, value)).collect(),
+        headers: headers.into_iter().map(|(name, value)| for_client(name, value)).collect(),
         body,
     };
     CheckResponse {
@@ -254,6 +265,20 @@ fn responded(response: Response, record: &DecisionRecord) -> CheckResponse {
 fn cors_headers(origin: Option<String>) -> Vec<HeaderValueOption> {
     let Some(origin) = origin else { return Vec::new() };
     vec![overwrite("access-control-allow-origin", origin), overwrite("vary", "Origin".to_owned())]
+}
+
+/// A header of an answer. Each cookie needs a header of its own (RFC 6265
+/// section 3), also beside those that the upstream sets.
+fn for_client(name: &str, value: String) -> HeaderValueOption {
+    if name != "set-cookie" {
+        return overwrite(name, value);
+    }
+    HeaderValueOption {
+        #[expect(deprecated, reason = "older Envoys read only this field")]
+        append: Some(envoy_types::pb::google::protobuf::BoolValue { value: true }),
+        append_action: HeaderAppendAction::AppendIfExistsOrAdd.into(),
+        ..overwrite(name, value)
+    }
 }
 
 /// A header that takes the place of whatever was there. Older Envoys read

@@ -1,7 +1,7 @@
 //! An outcome as the HTTP response of a decision endpoint.
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, HeaderName, HeaderValue};
+use http::header::{CACHE_CONTROL, HeaderName, HeaderValue, SET_COOKIE};
 use http::{Response, StatusCode};
 use http_body_util::Full;
 
@@ -19,7 +19,7 @@ pub(super) fn response(answer: Answer, protocol: Protocol) -> Response<Full<Byte
             let check::Response { status: _, headers, body: _, otherwise } = *response;
             let mut response = allowed(otherwise);
             for (name, value) in headers {
-                set(&mut response, name, &value);
+                put(&mut response, name, &value);
             }
             response
         }
@@ -44,6 +44,8 @@ fn allowed(allow: Allow) -> Response<Full<Bytes>> {
         websocket_protocol,
         websocket_protocol_cut: _,
         cookie,
+        cookie_cut: _,
+        set_cookies,
         cors_origin,
     } = allow;
     let mut response = Response::new(Full::default());
@@ -59,6 +61,9 @@ fn allowed(allow: Allow) -> Response<Full<Bytes>> {
     set(&mut response, QUERY_HEADER, &query);
     set(&mut response, WEBSOCKET_PROTOCOL_HEADER, &websocket_protocol);
     set(&mut response, COOKIE_HEADER, &cookie);
+    for cookie in set_cookies {
+        put(&mut response, "set-cookie", &cookie.header_value());
+    }
     if let Some(origin) = cors_origin {
         set(&mut response, "access-control-allow-origin", &origin);
         set(&mut response, "vary", "Origin");
@@ -68,13 +73,22 @@ fn allowed(allow: Allow) -> Response<Full<Bytes>> {
 
 fn denied(denial: Denial, protocol: Protocol) -> Response<Full<Bytes>> {
     let headers = denial.headers();
-    let status = StatusCode::from_u16(denial.kind.http_status(protocol)).unwrap_or(StatusCode::FORBIDDEN);
+    let status = StatusCode::from_u16(denial.http_status(protocol)).unwrap_or(StatusCode::FORBIDDEN);
     let mut response = Response::new(Full::from(denial.body.text));
     *response.status_mut() = status;
     for (name, value) in headers {
-        set(&mut response, name, &value);
+        put(&mut response, name, &value);
     }
     response
+}
+
+/// Puts a header into an answer; each cookie has a header of its own (RFC 6265 section 3).
+fn put(response: &mut Response<Full<Bytes>>, name: &'static str, value: &str) {
+    if name != "set-cookie" {
+        set(response, name, value);
+    } else if let Ok(value) = HeaderValue::from_str(value) {
+        response.headers_mut().append(SET_COOKIE, value);
+    }
 }
 
 /// Sets a header; a value that cannot stand in one becomes empty, never absent.

@@ -51,7 +51,7 @@ pub struct RequestView<'a> {
 
 impl<'a> RequestView<'a> {
     /// Every value of the header `name` (lower case).
-    pub fn header_values(&self, name: &'a str) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+    pub fn header_values(&self, name: &'a str) -> impl Iterator<Item = &'a [u8]> + Clone + use<'a> {
         self.headers.iter().filter(move |(held, _)| *held == name).map(|(_, value)| *value)
     }
 
