@@ -6,4 +6,5 @@ pub mod http_client;
 mod jwks_copy;
 pub mod jwks_fetch;
 pub mod jwks_source;
+pub mod memory_store;
 pub mod system;

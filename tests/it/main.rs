@@ -21,4 +21,6 @@ mod grid;
 #[cfg(test)]
 mod layering;
 #[cfg(test)]
+mod stores;
+#[cfg(test)]
 mod supply_chain;
