@@ -7,4 +7,5 @@ mod jwks_copy;
 pub mod jwks_fetch;
 pub mod jwks_source;
 pub mod memory_store;
+mod oidc_http;
 pub mod system;

@@ -1,7 +1,5 @@
 //! The way from a request to its outcome, the same for every protocol.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -17,8 +15,8 @@ use super::places::Places;
 use super::token_cache::TokenCache;
 use crate::policy::{Policy, Required};
 use crate::session::{NoSession, SessionId, SessionSource};
-use crate::token::{Issuers, KeySource};
-use crate::types::{Clock, Principal, ProviderId, Random, Reason, RequestView};
+use crate::token::{Issuers, KeyRefresh, KeySource};
+use crate::types::{Clock, Principal, Random, Reason, RequestView};
 
 /// Checks that may wait for keys at once. A token with an unknown key costs
 /// nothing to make: those beyond this are refused, and nobody else notices.
@@ -40,15 +38,6 @@ pub struct Snapshot {
     pub base_path: String,
     /// Present: browsers can sign in.
     pub login: Option<LoginPlace>,
-}
-
-/// Asks for the keys of a provider once more.
-///
-/// Security contract: however often it is called, a provider is asked at most
-/// once in each cooldown, and the call ends within the time a proxy waits.
-pub trait KeyRefresh: Send + Sync {
-    /// Ends when the keys are fresh, or when there is no sense in waiting on.
-    fn refresh<'a>(&'a self, provider: &'a ProviderId) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 }
 
 /// What a checker needs of the world.

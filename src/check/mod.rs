@@ -27,7 +27,7 @@ mod token_cache;
 
 pub use assertion::{AssertionKeys, AssertionSettings};
 pub use body::{ErrorTemplate, TemplateError};
-pub use checker::{Checker, KeyRefresh, Ports, Snapshot};
+pub use checker::{Checker, Ports, Snapshot};
 pub use identity_headers::{
     ASSERTION_HEADER, COOKIE_HEADER, HeaderProfile, IdentityHeaders, QUERY_HEADER, WEBSOCKET_PROTOCOL_HEADER,
 };
@@ -36,6 +36,8 @@ pub use outcome::{Allow, Answer, Body, CheckOutcome, DecisionRecord, Denial, Den
 pub use pages::{OwnPages, Page, PageRequest};
 pub use service::{CheckService, DecisionLog};
 pub use token_cache::{CacheResult, TokenCache};
+
+pub use crate::token::KeyRefresh;
 
 #[cfg(test)]
 pub(crate) mod fixture;

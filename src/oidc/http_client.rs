@@ -8,8 +8,15 @@ use http::{Request, Response};
 
 /// Why there is no answer. Says nothing of what was sent.
 #[derive(Debug, thiserror::Error)]
-#[error("the provider did not answer")]
-pub struct HttpError(#[source] pub Box<dyn std::error::Error + Send + Sync>);
+pub enum HttpError {
+    /// No connection, no answer in time, or one that broke off.
+    #[error("the provider did not answer")]
+    Unreachable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// An answer that is not read: a redirect, one too large, a compressed one,
+    /// or a URL that may not be asked.
+    #[error("the provider's answer is not acceptable")]
+    Unacceptable(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
 
 /// Sends one request to a provider.
 ///

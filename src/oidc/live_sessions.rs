@@ -17,8 +17,8 @@ use std::time::Duration;
 
 use futures_util::future::{Either, select};
 
+use super::error::RenewError;
 use super::flights::{Flight, Flights, Landed};
-use super::relying_party::RenewError;
 use crate::session::{
     Lease, LiveSession, NoSession, Opened, Session, SessionError, SessionId, SessionSource, Sessions, StoreError,
 };

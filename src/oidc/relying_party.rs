@@ -1,9 +1,17 @@
 //! What the pages and the sessions ask of the relying party.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::session::{BrowserCookies, Session, SessionId, SetCookie};
-use crate::types::{Principal, ProviderId};
+use futures_util::future::{Either, select};
+
+use super::client::ClientSettings;
+use super::error::SignInError;
+use super::http_client::HttpClient;
+use super::provider::{Metadata, MetadataError, Provider};
+use crate::session::{Sessions, SetCookie};
+use crate::token::{Issuers, KeyRefresh, KeySource};
+use crate::types::{Clock, FetchUrl, FetchUrlError, ProviderId, Random, Tasks};
 
 /// A provider that browsers can sign in at.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,139 +33,126 @@ pub struct Redirect {
     pub set_cookies: Vec<SetCookie>,
 }
 
-/// Why a sign-in does not begin.
+/// What the relying party needs of the world.
+#[derive(Clone)]
+pub struct RelyingPartyPorts {
+    /// Asks providers.
+    pub http: Arc<dyn HttpClient>,
+    /// The live key sets.
+    pub keys: Arc<dyn KeySource>,
+    /// Their refresh.
+    pub key_refresh: Arc<dyn KeyRefresh>,
+    /// Both clocks.
+    pub clock: Arc<dyn Clock>,
+    /// For `state`, `nonce` and verifiers.
+    pub random: Arc<dyn Random>,
+    /// For what nobody waits for, and for not waiting too long.
+    pub tasks: Arc<dyn Tasks>,
+}
+
+/// Why there is no relying party.
 #[derive(Debug, thiserror::Error)]
-pub enum SignInError {
-    /// No such provider.
-    #[error("no such provider")]
-    UnknownProvider,
-    /// The provider's own description cannot be had, or is not acceptable.
-    #[error("the provider cannot be asked")]
-    Provider,
-    /// The attempt cannot be kept.
-    #[error("the session store does not answer")]
-    Store,
-}
-
-/// Why a browser that came back is not signed in. Each cause has a word for
-/// metrics and a page for people.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum CallbackError {
-    /// The session store does not answer: nothing is known of the attempt.
-    #[error("the session store does not answer")]
-    Store,
-}
-
-/// Why a session has no new tokens.
-#[derive(Debug, thiserror::Error)]
-pub enum RenewError {
-    /// The provider ended the grant (`invalid_grant`), or what it gave does not
-    /// verify: the session is over.
-    #[error("the provider ended the grant")]
-    Ended,
-    /// The provider did not answer, or answered with a failure of its own: the
-    /// session stays as it is.
-    #[error("the provider could not be asked")]
-    Passing,
-}
-
-/// Why a logout token ends nothing.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum LogoutTokenError {
-    /// It is not valid, or was used before (OIDC Back-Channel Logout 1.0 section 2.6).
-    #[error("the logout token is not valid: {0}")]
-    Invalid(&'static str),
-    /// The session store does not answer; the provider should try again.
-    #[error("the session store does not answer")]
-    Store,
+pub enum SetupError {
+    /// A client at a provider whose tokens nobody configured.
+    #[error("the client of provider {0:?} has no issuer")]
+    NoIssuer(ProviderId),
+    /// The place of the issuer's description may not be asked.
+    #[error("the issuer of provider {0:?} cannot be asked")]
+    Issuer(ProviderId, #[source] FetchUrlError),
 }
 
 /// Signs people in and out at every provider that has a `login`.
 pub struct RelyingParty {
-    providers: Vec<LoginProvider>,
+    listed: Vec<LoginProvider>,
+    pub(super) providers: Vec<Arc<Provider>>,
+    pub(super) issuers: Arc<Issuers>,
+    pub(super) sessions: Sessions,
+    pub(super) ports: RelyingPartyPorts,
+    /// Scheme, host and port that browsers see, without a `/` behind them.
+    pub(super) public_origin: String,
+    pub(super) base_path: String,
 }
 
 impl RelyingParty {
+    /// The relying party of `clients`, in their order. `public_origin` is what
+    /// browsers see, without a path; `base_path` has no `/` at its end.
+    ///
+    /// # Errors
+    /// When a client and the issuers do not fit.
+    pub fn new(
+        clients: Vec<ClientSettings>,
+        issuers: Arc<Issuers>,
+        sessions: Sessions,
+        ports: RelyingPartyPorts,
+        public_origin: &str,
+        base_path: &str,
+    ) -> Result<Self, SetupError> {
+        let listed = clients.iter().map(|client| LoginProvider {
+            id: client.provider.clone(),
+            label: client.label.clone(),
+            callback_path: client.callback_path.clone(),
+        });
+        let listed = listed.collect();
+        let providers: Result<_, _> = clients
+            .into_iter()
+            .map(|client| {
+                let id = client.provider.clone();
+                let tokens = issuers.iter().find(|settings| settings.provider == id).cloned();
+                let tokens = tokens.ok_or_else(|| SetupError::NoIssuer(id.clone()))?;
+                let document = format!("{}/.well-known/openid-configuration", tokens.issuer.trim_end_matches('/'));
+                let document = FetchUrl::parse(&document).map_err(|error| SetupError::Issuer(id, error))?;
+                Ok(Arc::new(Provider::new(client, tokens, document)))
+            })
+            .collect();
+        let (public_origin, base_path) = (public_origin.trim_end_matches('/').to_owned(), base_path.to_owned());
+        Ok(Self { listed, providers: providers?, issuers, sessions, ports, public_origin, base_path })
+    }
+
     /// The providers to sign in at, in the order of the config.
     #[must_use]
     pub fn providers(&self) -> &[LoginProvider] {
-        &self.providers
+        &self.listed
     }
 
-    /// Begins a sign-in: the provider's authorization endpoint with `state`,
-    /// `nonce` and PKCE. `return_to` is path and query on our own origin and was
-    /// validated by the caller.
-    ///
-    /// # Errors
-    /// When it cannot begin.
-    pub async fn begin(
-        &self,
-        _provider: &ProviderId,
-        _return_to: &str,
-        _cookies: &BrowserCookies,
-    ) -> Result<Redirect, SignInError> {
-        Err(SignInError::Provider)
+    pub(super) fn provider(&self, id: &ProviderId) -> Option<&Arc<Provider>> {
+        self.providers.iter().find(|provider| provider.client.provider == *id)
     }
 
-    /// Finishes a sign-in at the callback of `provider`: every check, the
-    /// exchange, a new session under a new id, the old one ended. `query` is raw.
-    ///
-    /// A browser whose attempt was dropped for newer ones and that has a live
-    /// session meanwhile goes on to where that attempt wanted to go.
-    ///
-    /// # Errors
-    /// When nobody is signed in. The attempt, if there was one, is used up.
-    pub async fn complete(
-        &self,
-        _provider: &ProviderId,
-        _query: &[u8],
-        _cookies: &BrowserCookies,
-        _user_agent: &str,
-    ) -> Result<Redirect, CallbackError> {
-        Err(CallbackError::Store)
+    pub(super) async fn metadata(&self, provider: &Arc<Provider>) -> Result<Arc<Metadata>, MetadataError> {
+        let RelyingPartyPorts { http, clock, tasks, keys: _, key_refresh: _, random: _ } = &self.ports;
+        provider.metadata(http, clock, tasks.as_ref()).await
     }
 
-    /// Whom a session speaks of, by the claims and the settings that hold now;
-    /// `None` when its provider is not configured any more, or the claims do
-    /// not fit.
-    #[must_use]
-    pub fn principal(&self, _session: &Session) -> Option<Arc<Principal>> {
-        None
+    /// An absolute URL on our own origin. `path` was validated before; what
+    /// would lead elsewhere after all leads to the portal.
+    pub(super) fn own_url(&self, path: &str) -> String {
+        let stays = path.starts_with('/')
+            && !path.starts_with("//")
+            && path.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');
+        if stays { format!("{}{path}", self.public_origin) } else { self.portal_url() }
     }
 
-    /// The session with new tokens, from its refresh token.
-    ///
-    /// # Errors
-    /// When there are none.
-    pub async fn renew(&self, _session: &Session) -> Result<Session, RenewError> {
-        Err(RenewError::Passing)
+    /// The page that everybody may see, also after signing out.
+    pub(super) fn portal_url(&self) -> String {
+        format!("{}{}/", self.public_origin, self.base_path)
     }
 
-    /// Ends the session of a browser, or every session of its person: here, and
-    /// at the provider (refresh token revoked). Gives the provider's own
-    /// sign-out URL when it has one, else `None`.
-    ///
-    /// # Errors
-    /// When the store does not answer.
-    pub async fn sign_out(&self, _id: &SessionId, _everywhere: bool) -> Result<Option<String>, SignInError> {
-        Err(SignInError::Store)
+    pub(super) fn redirect_uri(&self, provider: &Provider) -> String {
+        format!("{}{}", self.public_origin, provider.client.callback_path)
     }
 
-    /// Ends what a logout token names; how many sessions (OIDC Back-Channel
-    /// Logout 1.0 section 2.6).
-    ///
-    /// # Errors
-    /// When it is not valid, or the store does not answer.
-    pub async fn end_by_logout_token(&self, _token: &str) -> Result<u64, LogoutTokenError> {
-        Err(LogoutTokenError::Store)
+    /// What `work` gives, unless it takes longer than `time`.
+    pub(super) async fn within<T>(&self, time: Duration, work: impl Future<Output = T> + Send) -> Option<T> {
+        let work = std::pin::pin!(work);
+        match select(work, self.ports.tasks.sleep(time)).await {
+            Either::Left((done, _)) => Some(done),
+            Either::Right(((), _)) => None,
+        }
     }
+}
 
-    /// Ends the browser's session if it came from this session of the provider
-    /// (OIDC Front-Channel Logout 1.0 section 3); whether it did.
-    ///
-    /// # Errors
-    /// When the store does not answer.
-    pub async fn end_by_front_channel(&self, _issuer: &str, _sid: &str, _id: &SessionId) -> Result<bool, SignInError> {
-        Err(SignInError::Store)
+impl From<MetadataError> for SignInError {
+    fn from(error: MetadataError) -> Self {
+        Self::Provider(error)
     }
 }

@@ -152,45 +152,72 @@ pub(super) fn check(
         return Err(Rejection::WrongType);
     }
     check_audience(&claims, &settings.audiences)?;
-    let subject = subject(&claims)?;
+    subject(&claims)?;
     let times = times(&claims)?;
     times.check(settings.leeway(), now)?;
     if times.expires_at.since(times.issued_at) > settings.max_lifetime {
         return Err(Rejection::Lifetime);
     }
+    Ok((principal_of(claims, settings)?, times))
+}
+
+/// Whom claims speak of that were verified before, read as `settings` say now.
+/// Neither times nor audience are judged.
+///
+/// # Errors
+///
+/// When a claim that is mapped is not of its form.
+pub fn principal_of(claims: Map<String, Value>, settings: &IssuerSettings) -> Result<Principal, Rejection> {
     let names = &settings.claims;
-    let principal = Principal {
+    Ok(Principal {
         provider: settings.provider.clone(),
         issuer: Arc::clone(&settings.issuer),
-        subject,
+        subject: subject(&claims)?,
         email: email(&claims, names)?,
-        name: optional_text(&claims, names.name.as_ref(), "name")?.map(Box::from),
+        name: name(&claims, names)?.map(Box::from),
         scopes: name_set(&claims, &names.scopes, Separator::Space, "scopes")?,
         permissions: name_set(&claims, &names.permissions, Separator::Space, "permissions")?,
         groups: name_set(&claims, &names.groups, Separator::None, "groups")?,
         claims: Arc::new(claims),
-    };
-    Ok((principal, times))
+    })
 }
 
-/// One string or an array of strings, of which one must be configured (RFC
-/// 7519 section 4.1.3).
-fn check_audience(claims: &Map<String, Value>, accepted: &[String]) -> Result<(), Rejection> {
+/// The e-mail address and the display name that claims hold; what is not of its
+/// form counts as absent.
+#[must_use]
+pub fn profile_of(claims: &Map<String, Value>, names: &ClaimNames) -> (Option<Email>, Option<Box<str>>) {
+    (email(claims, names).ok().flatten(), name(claims, names).ok().flatten().map(Box::from))
+}
+
+/// The audiences of a token (RFC 7519 section 4.1.3): one string, or an array
+/// of strings.
+pub(super) fn audiences(claims: &Map<String, Value>) -> Result<Vec<&str>, Rejection> {
     let malformed = Rejection::Malformed(Flaw::Claim("aud"));
-    let carried = match claims.get("aud") {
-        None => return Err(Rejection::Aud),
-        Some(Value::String(audience)) => vec![audience.as_str()],
+    match claims.get("aud") {
+        None => Err(Rejection::Aud),
+        Some(Value::String(audience)) => Ok(vec![audience.as_str()]),
         Some(Value::Array(audiences)) => {
-            audiences.iter().map(Value::as_str).collect::<Option<Vec<_>>>().ok_or(malformed)?
+            audiences.iter().map(Value::as_str).collect::<Option<Vec<_>>>().ok_or(malformed)
         }
-        Some(Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_)) => return Err(malformed),
-    };
-    let for_us = carried.iter().any(|audience| !audience.is_empty() && accepted.iter().any(|held| held == audience));
+        Some(Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_)) => Err(malformed),
+    }
+}
+
+/// Whether claims name one of the `accepted` audiences.
+#[must_use]
+pub fn carries_audience(claims: &Map<String, Value>, accepted: &[String]) -> bool {
+    check_audience(claims, accepted).is_ok()
+}
+
+/// Refuses claims whose audiences hold none of the `accepted` ones.
+pub(super) fn check_audience(claims: &Map<String, Value>, accepted: &[String]) -> Result<(), Rejection> {
+    let for_us =
+        audiences(claims)?.iter().any(|audience| !audience.is_empty() && accepted.iter().any(|held| held == audience));
     if for_us { Ok(()) } else { Err(Rejection::Aud) }
 }
 
 /// The subject: it becomes a header, and must survive one unchanged.
-fn subject(claims: &Map<String, Value>) -> Result<Box<str>, Rejection> {
+pub(super) fn subject(claims: &Map<String, Value>) -> Result<Box<str>, Rejection> {
     let subject = match claims.get("sub") {
         None => return Err(Rejection::Sub),
         Some(Value::String(subject)) => subject.as_str(),
@@ -206,13 +233,13 @@ fn subject(claims: &Map<String, Value>) -> Result<Box<str>, Rejection> {
     printable(subject, "sub").map(Box::from)
 }
 
-fn times(claims: &Map<String, Value>) -> Result<Times, Rejection> {
+pub(super) fn times(claims: &Map<String, Value>) -> Result<Times, Rejection> {
     let required = |name| time(claims, name)?.ok_or(Rejection::Malformed(Flaw::Claim(name)));
     Ok(Times { expires_at: required("exp")?, issued_at: required("iat")?, not_before: time(claims, "nbf")? })
 }
 
 /// A NumericDate (RFC 7519 section 2), rounded down to the millisecond.
-fn time(claims: &Map<String, Value>, name: &'static str) -> Result<Option<UnixTime>, Rejection> {
+pub(super) fn time(claims: &Map<String, Value>, name: &'static str) -> Result<Option<UnixTime>, Rejection> {
     let Some(value) = claims.get(name) else { return Ok(None) };
     match value.as_f64() {
         // The cast saturates: a date beyond the range of the type is as far as
@@ -226,6 +253,10 @@ fn email(claims: &Map<String, Value>, names: &ClaimNames) -> Result<Option<Email
     let Some(address) = optional_text(claims, names.email.as_ref(), "email")? else { return Ok(None) };
     let verified = names.email.as_ref().and_then(|email| email.verified().find(claims)) == Some(&Value::Bool(true));
     Ok(Some(Email::new(address, verified)))
+}
+
+fn name<'c>(claims: &'c Map<String, Value>, names: &ClaimNames) -> Result<Option<&'c str>, Rejection> {
+    optional_text(claims, names.name.as_ref(), "name")
 }
 
 fn optional_text<'c>(

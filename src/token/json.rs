@@ -12,7 +12,7 @@ const MAX_DEPTH: u8 = 16;
 
 /// Why the bytes are not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum JsonFault {
+pub enum JsonFault {
     /// Not one JSON object, not UTF-8, with a byte-order mark, or too deep.
     Malformed,
     /// A member is named twice.
@@ -20,7 +20,11 @@ pub(super) enum JsonFault {
 }
 
 /// The object that `bytes` are.
-pub(super) fn parse_object(bytes: &[u8]) -> Result<Map<String, Value>, JsonFault> {
+///
+/// # Errors
+///
+/// When they are none, or one that two readers could read differently.
+pub fn parse_object(bytes: &[u8]) -> Result<Map<String, Value>, JsonFault> {
     let duplicate = Cell::new(false);
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let parsed = Strict { level: 1, duplicate: &duplicate }

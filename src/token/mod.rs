@@ -10,6 +10,9 @@
 //! verify   algorithm, signature, then the claims    (witness: VerifiedToken)
 //! ```
 //!
+//! ID tokens and logout tokens pass the same gate with their own claims
+//! ([`id_token`], [`logout_token`]).
+//!
 //! Nothing here reads a clock, a file or the network, waits, logs or panics;
 //! key sets come through [`KeySource`] and time is a parameter. What RFC 8725
 //! calls for beyond a good signature is decided here; the signature primitive
@@ -17,12 +20,14 @@
 
 pub mod algorithm;
 pub mod claims;
+pub mod id_token;
 pub mod inspect;
 pub mod issuer;
 mod json;
 pub mod jwk;
 pub mod jwks_cache;
 mod jws;
+pub mod logout_token;
 pub mod rejection;
 pub mod verify;
 
@@ -30,13 +35,18 @@ pub mod verify;
 pub(crate) mod test_keys;
 
 pub use algorithm::Algorithm;
-pub use claims::{ClaimNames, ClaimPath, ClaimPathError};
+pub use claims::{ClaimNames, ClaimPath, ClaimPathError, carries_audience, principal_of, profile_of};
+pub use id_token::{ExpectedIdToken, IdTokenRejection, VerifiedIdToken, verify_id_token};
 pub use inspect::{CheckResult, Inspection, inspect};
 pub use issuer::{DuplicateIssuer, IssuerSettings, Issuers};
+pub use json::{JsonFault, parse_object};
 pub use jwk::{KeyRef, KeySet, KeySetError, SkipReason, SkippedKey};
 pub use jwks_cache::{Freshness, Held, JwksCache, UNKNOWN_KID_COOLDOWN, UnknownKid};
+pub use logout_token::{
+    LogoutTarget, LogoutTokenRejection, VerifiedLogoutToken, unverified_issuer, verify_logout_token,
+};
 pub use rejection::{Flaw, Rejection, TokenCheck, TokenPart};
-pub use verify::{KeySource, VerifiedToken, verify};
+pub use verify::{KeyRefresh, KeySource, VerifiedToken, claims_audience, verify};
 
 /// The longest token that is looked at, in bytes.
 pub const MAX_TOKEN_BYTES: usize = 16 * 1024;

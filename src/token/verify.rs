@@ -1,5 +1,6 @@
 //! The only maker of [`VerifiedToken`].
 
+use std::pin::Pin;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
@@ -7,8 +8,8 @@ use serde_json::{Map, Value};
 use super::claims::{self, Times};
 use super::issuer::{IssuerSettings, Issuers};
 use super::jwk::{Key, KeyRef, KeySet, NoKey};
-use super::jws::{Header, UnverifiedJws};
-use super::rejection::Rejection;
+use super::jws::{self, Header, Parts, UnverifiedJws};
+use super::rejection::{Rejection, TokenPart};
 use crate::types::{Principal, ProviderId, UnixTime};
 
 /// Where the live key sets are.
@@ -19,6 +20,15 @@ use crate::types::{Principal, ProviderId, UnixTime};
 pub trait KeySource: Send + Sync {
     /// The key set of `provider`, when there is a usable one.
     fn key_set(&self, provider: &ProviderId) -> Option<Arc<KeySet>>;
+}
+
+/// Asks for the keys of a provider once more.
+///
+/// Security contract: however often it is called, a provider is asked at most
+/// once in each cooldown, and the call ends within the time a proxy waits.
+pub trait KeyRefresh: Send + Sync {
+    /// Ends when the keys are fresh, or when there is no sense in waiting on.
+    fn refresh<'a>(&'a self, provider: &'a ProviderId) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 }
 
 /// A token that was verified in full, with what a later look at it needs.
@@ -60,7 +70,27 @@ pub(super) fn named_issuer<'i>(
     claims.get("iss").and_then(Value::as_str).and_then(|issuer| issuers.find(issuer)).ok_or(Rejection::Iss)
 }
 
-fn check_signature(
+/// Whether a token that nobody verified says that it is for one of the
+/// audiences of `settings`; `false` for one that is no JWT.
+///
+/// # Errors
+///
+/// When it says so in a form that two readers could read differently.
+pub fn claims_audience(token: &str, settings: &IssuerSettings) -> Result<bool, Rejection> {
+    let parts = match Parts::split(token) {
+        Ok(parts) => parts,
+        Err(Rejection::TooLarge) => return Err(Rejection::TooLarge),
+        Err(_) => return Ok(false),
+    };
+    match jws::object(parts.payload, TokenPart::Payload) {
+        Ok(claims) => Ok(claims::check_audience(&claims, &settings.audiences).is_ok()),
+        Err(twice @ Rejection::DuplicateMember(_)) => Err(twice),
+        Err(_) => Ok(false),
+    }
+}
+
+/// The key whose signature the token has.
+pub(super) fn check_signature(
     jws: &UnverifiedJws<'_>,
     settings: &IssuerSettings,
     keys: &dyn KeySource,

@@ -1,0 +1,216 @@
+//! The way back from the provider (OIDC Core section 3.1.2.5): everything that
+//! can be judged is judged before the code is redeemed, and the attempt is used
+//! up whatever comes out.
+
+use std::time::Duration;
+
+use super::authorize::MAX_ATTEMPT_AGE;
+use super::error::{CallbackError, CallbackFailure};
+use super::exchange::{ExchangeError, Grant, Tokens};
+use super::provider::{Metadata, MetadataError, Provider};
+use super::query::{CallbackQuery, ProviderAnswer};
+use super::relying_party::{Redirect, RelyingParty};
+use super::vouch::NotVouched;
+use crate::session::{
+    BrowserCookies, LoginAttempt, OpaqueId, Session, SessionCookie, SessionError, SessionKey, SetCookie,
+};
+use crate::token::principal_of;
+use crate::types::{ProviderId, Secret};
+
+/// How long a browser waits for what the provider says of itself and for the
+/// tokens, together.
+const PATIENCE: Duration = Duration::from_millis(3500);
+
+/// What holds of an attempt even when it fails.
+#[derive(Default)]
+struct Leftovers {
+    set_cookies: Vec<SetCookie>,
+    return_to: Option<String>,
+}
+
+impl RelyingParty {
+    /// Finishes a sign-in at the callback of `provider`: every check, the
+    /// exchange, a new session under a new id, the old one ended. `query` is raw.
+    ///
+    /// A browser whose attempt was dropped for newer ones and that has a live
+    /// session meanwhile goes on to where that attempt wanted to go.
+    ///
+    /// # Errors
+    /// When nobody is signed in. The attempt, if there was one, is used up.
+    pub async fn complete(
+        &self,
+        provider: &ProviderId,
+        query: &[u8],
+        cookies: &BrowserCookies,
+        user_agent: &str,
+    ) -> Result<Redirect, CallbackFailure> {
+        let mut leftovers = Leftovers::default();
+        let finished = self.finish(provider, query, cookies, user_agent, &mut leftovers).await;
+        let Leftovers { set_cookies, return_to } = leftovers;
+        finished.map_err(|error| CallbackFailure { error, set_cookies, return_to })
+    }
+
+    async fn finish(
+        &self,
+        provider: &ProviderId,
+        query: &[u8],
+        cookies: &BrowserCookies,
+        user_agent: &str,
+        leftovers: &mut Leftovers,
+    ) -> Result<Redirect, CallbackError> {
+        let CallbackQuery { state, answer } = CallbackQuery::parse(query);
+        let attempt = match &state {
+            Some(state) => self.take(state).await?,
+            None => None,
+        };
+        // What the browser holds proves that the attempt is its own.
+        let slot = attempt.as_ref().and_then(|attempt| {
+            let mut held = cookies.logins.iter();
+            held.find(|cookie| LoginAttempt::browser_of(&cookie.secret) == attempt.browser).map(|cookie| cookie.slot)
+        });
+        if let (Some(attempt), Some(slot)) = (&attempt, slot) {
+            leftovers.set_cookies.push(SetCookie::clear_login(slot));
+            leftovers.return_to = Some(attempt.return_to.clone());
+        }
+        let answer = answer?;
+        state.ok_or(CallbackError::State)?;
+        let attempt = attempt.ok_or(CallbackError::UnknownAttempt)?;
+        if slot.is_none() {
+            return self.go_on(&attempt, cookies).await;
+        }
+        if self.ports.clock.now().since(attempt.started_at) > MAX_ATTEMPT_AGE {
+            return Err(CallbackError::AttemptExpired);
+        }
+        let provider = self.provider(provider).ok_or(CallbackError::UnknownProvider)?;
+        if attempt.provider != provider.client.provider {
+            return Err(CallbackError::OtherProvider);
+        }
+        let redeemed = self.within(PATIENCE, async {
+            let metadata = self.metadata(provider).await.map_err(CallbackError::from)?;
+            let code = judge(&answer, &provider.tokens.issuer, &metadata)?;
+            let grant = Grant::Code { code, pkce_verifier: &attempt.pkce_verifier };
+            let tokens = self.exchange(provider, &metadata, grant).await.map_err(CallbackError::from)?;
+            Ok::<_, CallbackError>((metadata, tokens))
+        });
+        let (metadata, tokens) = redeemed.await.ok_or(CallbackError::ProviderUnavailable)??;
+        let session = self.session_of(provider, &metadata, tokens, &attempt, user_agent).await?;
+        self.replace_session(&session, cookies, &attempt, std::mem::take(&mut leftovers.set_cookies)).await
+    }
+
+    /// Takes the attempt of `state`: nobody gets it a second time.
+    async fn take(&self, state: &OpaqueId) -> Result<Option<LoginAttempt>, CallbackError> {
+        let now = self.ports.clock.now();
+        let taken = self.sessions.store().take(LoginAttempt::key(state), now).await;
+        let sealed = taken.map_err(|_| CallbackError::Store)?;
+        Ok(sealed.and_then(|sealed| LoginAttempt::open(&sealed, state, self.sessions.seals()).ok()))
+    }
+
+    /// An attempt that this browser cannot prove to be its own signs nobody in.
+    /// Who is signed in already may go where it leads, which is on our own
+    /// origin and was validated when it began.
+    async fn go_on(&self, attempt: &LoginAttempt, cookies: &BrowserCookies) -> Result<Redirect, CallbackError> {
+        let SessionCookie::One(id) = &cookies.session else { return Err(CallbackError::OtherBrowser) };
+        match self.sessions.open(id).await {
+            Ok(_) => Ok(Redirect { location: self.own_url(&attempt.return_to), set_cookies: Vec::new() }),
+            Err(SessionError::Unknown | SessionError::Broken) => Err(CallbackError::OtherBrowser),
+            Err(SessionError::Store(_)) => Err(CallbackError::Store),
+        }
+    }
+
+    /// The session that the tokens make.
+    async fn session_of(
+        &self,
+        provider: &Provider,
+        metadata: &Metadata,
+        tokens: Tokens,
+        attempt: &LoginAttempt,
+        user_agent: &str,
+    ) -> Result<Session, CallbackError> {
+        let now = self.ports.clock.now();
+        let raw = tokens.id_token.as_ref().ok_or(CallbackError::IdTokenMissing)?;
+        let id_token = self.vouched_id_token(provider, raw, &tokens.access_token, Some(&attempt.nonce)).await?;
+        let subject = id_token.subject();
+        let authority = match self.vouched_access_token(provider, &tokens, subject).await? {
+            Some(authority) => authority,
+            None => Self::authority_of(&id_token, &tokens, now),
+        };
+        let known = [id_token.claims(), &authority.claims];
+        let endpoint = metadata.userinfo_endpoint.as_ref();
+        let mut profile = self.userinfo(provider, endpoint, &tokens.access_token, subject, known).await?;
+        profile.extend(id_token.claims().clone());
+        principal_of(authority.claims.clone(), &provider.tokens).map_err(CallbackError::Claims)?;
+        Ok(Session {
+            provider: provider.client.provider.clone(),
+            issuer: id_token.issuer().to_owned(),
+            subject: subject.to_owned(),
+            sid: id_token.sid().map(str::to_owned),
+            authority,
+            profile,
+            refresh_token: tokens.refresh_token,
+            id_token: tokens.id_token,
+            signed_in_at: now,
+            user_agent: user_agent.to_owned(),
+        })
+    }
+
+    /// The new session in the place of the browser's old one, which ends first:
+    /// at no time do both count.
+    async fn replace_session(
+        &self,
+        session: &Session,
+        cookies: &BrowserCookies,
+        attempt: &LoginAttempt,
+        mut set_cookies: Vec<SetCookie>,
+    ) -> Result<Redirect, CallbackError> {
+        if let SessionCookie::One(old) = &cookies.session {
+            self.sessions.end(SessionKey::of(old)).await.map_err(|_| CallbackError::Store)?;
+        }
+        let id = self.sessions.begin(session).await.map_err(|_| CallbackError::Store)?;
+        set_cookies.push(SetCookie::session(&id, self.sessions.lifetimes().absolute));
+        Ok(Redirect { location: self.own_url(&attempt.return_to), set_cookies })
+    }
+}
+
+/// The code, when the answer is this provider's and is no refusal.
+fn judge<'a>(answer: &'a ProviderAnswer, issuer: &str, metadata: &Metadata) -> Result<&'a Secret, CallbackError> {
+    match &answer.issuer {
+        None if metadata.names_itself => return Err(CallbackError::IssuerMissing),
+        // RFC 9207 section 2.4: simple string comparison.
+        Some(named) if named != issuer => return Err(CallbackError::IssuerMismatch),
+        None | Some(_) => {}
+    }
+    if let Some(refusal) = answer.refusal {
+        return Err(CallbackError::Refused(refusal));
+    }
+    answer.code.as_ref().ok_or(CallbackError::CodeMissing)
+}
+
+impl From<MetadataError> for CallbackError {
+    fn from(error: MetadataError) -> Self {
+        if error.is_outage() { Self::ProviderUnavailable } else { Self::ProviderMetadata }
+    }
+}
+
+impl From<ExchangeError> for CallbackError {
+    fn from(error: ExchangeError) -> Self {
+        match error {
+            ExchangeError::Unavailable => Self::ProviderUnavailable,
+            ExchangeError::Grant => Self::CodeRefused,
+            ExchangeError::Client => Self::ClientRefused,
+            ExchangeError::Malformed => Self::TokenResponse,
+        }
+    }
+}
+
+impl From<NotVouched> for CallbackError {
+    fn from(error: NotVouched) -> Self {
+        if error.is_outage() {
+            return Self::KeysUnavailable;
+        }
+        match error {
+            NotVouched::IdToken(rejection) => Self::IdToken(rejection),
+            NotVouched::AccessToken(rejection) => Self::AccessToken(rejection),
+            NotVouched::OtherSubject => Self::OtherSubject,
+        }
+    }
+}

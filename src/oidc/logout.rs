@@ -1,0 +1,221 @@
+//! The ways out: begun here (OIDC RP-Initiated Logout 1.0), told by the
+//! provider (Back-Channel and Front-Channel Logout 1.0), and the end of the
+//! refresh token (RFC 7009).
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http::Request;
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use url::Url;
+use url::form_urlencoded::{Serializer, byte_serialize};
+
+use super::client::ClientAuth;
+use super::error::{LogoutTokenError, SignInError};
+use super::provider::{Metadata, Provider};
+use super::relying_party::RelyingParty;
+use crate::session::{OnceKey, OpaqueId, Session, SessionError, SessionId, SessionKey, StoreError};
+use crate::token::{
+    LogoutTarget, LogoutTokenRejection, Rejection, VerifiedLogoutToken, unverified_issuer, verify_logout_token,
+};
+use crate::types::Secret;
+
+/// How long a sign-out waits for what the provider says of itself; the session
+/// has ended before.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// The hosts whose way out is no `end_session_endpoint` unless their tenant
+/// says so.
+const AUTH0: &str = ".auth0.com";
+
+impl RelyingParty {
+    /// Ends the session of a browser, or every session of its person: here, and
+    /// at the provider (refresh token revoked). Gives the provider's own
+    /// sign-out URL when it has one, else `None`.
+    ///
+    /// Of the other sessions of a person only the service's part ends: nobody
+    /// opens their refresh tokens without their cookies.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn sign_out(&self, id: &SessionId, everywhere: bool) -> Result<Option<String>, SignInError> {
+        let session = match self.sessions.open(id).await {
+            Ok(opened) => opened.session,
+            Err(SessionError::Unknown | SessionError::Broken) => return Ok(None),
+            Err(SessionError::Store(_)) => return Err(SignInError::Store),
+        };
+        let ended = async {
+            self.sessions.end(SessionKey::of(id)).await?;
+            if everywhere {
+                let all = self.sessions.of_subject(&session.issuer, &session.subject).await?;
+                self.sessions.end_all(&all).await?;
+            }
+            Ok::<_, StoreError>(())
+        };
+        ended.await.map_err(|_| SignInError::Store)?;
+        let Some(provider) = self.provider(&session.provider) else { return Ok(None) };
+        let metadata = self.within(PATIENCE, self.metadata(provider)).await.and_then(Result::ok);
+        let Some(metadata) = metadata else { return Ok(None) };
+        self.revoke(provider, &metadata, &session);
+        Ok(self.sign_out_url(provider, &metadata, &session))
+    }
+
+    /// Ends what a logout token names; how many sessions (OIDC Back-Channel
+    /// Logout 1.0 section 2.6).
+    ///
+    /// # Errors
+    /// When it is not valid, or the store does not answer.
+    pub async fn end_by_logout_token(&self, token: &str) -> Result<u64, LogoutTokenError> {
+        let verified = self.verified_logout_token(token).await?;
+        let now = self.ports.clock.now();
+        let mark = mark_of(&verified);
+        let store = self.sessions.store();
+        match store.put_once(mark, Vec::new(), verified.forget_at(), now).await {
+            Ok(true) => {}
+            Ok(false) => return Err(LogoutTokenError::Invalid("replayed")),
+            Err(_) => return Err(LogoutTokenError::Store),
+        }
+        let ended = self.end_target(verified.issuer(), verified.target()).await;
+        if ended.is_err() {
+            // The provider is told to try again, which has to count then.
+            let _ = store.take(mark, now).await;
+        }
+        ended.map_err(|_| LogoutTokenError::Store)
+    }
+
+    /// Ends the browser's session if it came from this session of the provider
+    /// (OIDC Front-Channel Logout 1.0 section 3); whether it did.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn end_by_front_channel(&self, issuer: &str, sid: &str, id: &SessionId) -> Result<bool, SignInError> {
+        let opened = match self.sessions.open(id).await {
+            Ok(opened) => opened,
+            Err(SessionError::Unknown | SessionError::Broken) => return Ok(false),
+            Err(SessionError::Store(_)) => return Err(SignInError::Store),
+        };
+        if opened.session.issuer != issuer || opened.session.sid.as_deref() != Some(sid) {
+            return Ok(false);
+        }
+        self.sessions.end(opened.key).await.map_err(|_| SignInError::Store)
+    }
+
+    async fn verified_logout_token(&self, token: &str) -> Result<VerifiedLogoutToken, LogoutTokenError> {
+        let issuer = unverified_issuer(token);
+        let provider =
+            self.providers.iter().find(|provider| Some(provider.tokens.issuer.as_ref()) == issuer.as_deref());
+        let provider = provider.ok_or(LogoutTokenError::Invalid("iss"))?;
+        let check = || {
+            let (keys, now) = (self.ports.keys.as_ref(), self.ports.clock.now());
+            verify_logout_token(token, &provider.tokens, keys, &provider.client.client_id, now)
+        };
+        let mut verified = check();
+        if let Err(LogoutTokenRejection::Token(rejection)) = &verified
+            && let Some(id) = rejection.provider_needing_keys()
+        {
+            self.ports.key_refresh.refresh(id).await;
+            verified = check();
+        }
+        verified.map_err(|rejection| match rejection {
+            // Nothing is known of the token: the provider should come again.
+            LogoutTokenRejection::Token(Rejection::KeysUnavailable { .. }) => LogoutTokenError::Store,
+            known => LogoutTokenError::Invalid(known.as_str()),
+        })
+    }
+
+    async fn end_target(&self, issuer: &str, target: &LogoutTarget) -> Result<u64, StoreError> {
+        let sessions = &self.sessions;
+        let keys = match target {
+            LogoutTarget::Subject(subject) => sessions.of_subject(issuer, subject).await?,
+            LogoutTarget::Session(sid) => sessions.of_sid(issuer, sid).await?,
+            LogoutTarget::Both { subject, sid } => {
+                let theirs: BTreeSet<SessionKey> = sessions.of_subject(issuer, subject).await?.into_iter().collect();
+                let mut keys = sessions.of_sid(issuer, sid).await?;
+                keys.retain(|key| theirs.contains(key));
+                keys
+            }
+        };
+        sessions.end_all(&keys).await
+    }
+
+    /// Tells the provider that the refresh token is not needed any more. Nobody
+    /// waits for it.
+    fn revoke(&self, provider: &Arc<Provider>, metadata: &Metadata, session: &Session) {
+        let Some(token) = &session.refresh_token else { return };
+        let Some(request) = self.revocation(provider, metadata, token) else { return };
+        let http = Arc::clone(&self.ports.http);
+        self.ports.tasks.spawn(Box::pin(async move {
+            let _ = http.send(request).await;
+        }));
+    }
+
+    /// The library asks revocation endpoints on https only, also on this
+    /// machine, so the request is made here (RFC 7009 section 2.1).
+    fn revocation(&self, provider: &Provider, metadata: &Metadata, token: &Secret) -> Option<Request<Bytes>> {
+        let endpoint = metadata.revocation_endpoint.as_ref()?;
+        let client = &provider.client;
+        let mut form = Serializer::new(String::new());
+        form.append_pair("token", token.expose()).append_pair("token_type_hint", "refresh_token");
+        let mut request = Request::post(endpoint.as_str()).header(CONTENT_TYPE, "application/x-www-form-urlencoded");
+        match &client.auth {
+            ClientAuth::SecretBasic(secret) => {
+                // RFC 6749 section 2.3.1: both are form-encoded first.
+                let part = |text: &str| byte_serialize(text.as_bytes()).collect::<String>();
+                let pair = Secret::new(format!("{}:{}", part(&client.client_id), part(secret.expose())));
+                let encoded = Secret::new(format!("Basic {}", STANDARD.encode(pair.expose())));
+                let mut value = HeaderValue::from_str(encoded.expose()).ok()?;
+                value.set_sensitive(true);
+                request = request.header(AUTHORIZATION, value);
+            }
+            ClientAuth::SecretPost(secret) => {
+                form.append_pair("client_id", &client.client_id).append_pair("client_secret", secret.expose());
+            }
+            ClientAuth::None | ClientAuth::PrivateKeyJwt { .. } => {
+                form.append_pair("client_id", &client.client_id);
+            }
+        }
+        for (name, value) in self.client_proofs(provider, metadata)? {
+            form.append_pair(name, value.expose());
+        }
+        request.body(Bytes::from(form.finish())).ok()
+    }
+
+    /// Where the browser signs out at the provider. It comes back to a page that
+    /// is fixed, whatever anybody asks for.
+    fn sign_out_url(&self, provider: &Provider, metadata: &Metadata, session: &Session) -> Option<String> {
+        let client_id = &provider.client.client_id;
+        let Some(endpoint) = &metadata.end_session_endpoint else {
+            let issuer = Url::parse(&provider.tokens.issuer).ok()?;
+            let is_auth0 = issuer.host_str().is_some_and(|host| host.ends_with(AUTH0));
+            let mut url = issuer.join("/v2/logout").ok().filter(|_| is_auth0)?;
+            url.query_pairs_mut().append_pair("client_id", client_id).append_pair("returnTo", &self.portal_url());
+            return Some(url.into());
+        };
+        let mut url = endpoint.as_url().clone();
+        {
+            let mut query = url.query_pairs_mut();
+            if let Some(id_token) = &session.id_token {
+                query.append_pair("id_token_hint", id_token.expose());
+            }
+            let state = OpaqueId::draw(self.ports.random.as_ref()).written();
+            query
+                .append_pair("client_id", client_id)
+                .append_pair("post_logout_redirect_uri", &self.portal_url())
+                .append_pair("state", state.expose());
+        }
+        Some(url.into())
+    }
+}
+
+/// What a logout token is known by: its issuer and its id.
+fn mark_of(token: &VerifiedLogoutToken) -> OnceKey {
+    let issuer = token.issuer();
+    let named = format!("logout token\0{}\0{issuer}\0{}", issuer.len(), token.jti());
+    let mut key = [0u8; 32];
+    key.copy_from_slice(digest(&SHA256, named.as_bytes()).as_ref());
+    OnceKey(key)
+}
