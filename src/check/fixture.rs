@@ -2,20 +2,29 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde_json::json;
 
-use super::{CheckService, Checker, DecisionLog, DecisionRecord, HeaderProfile, IdentityHeaders, KeyRefresh, Ports};
-use super::{Snapshot, TokenCache};
+use super::{
+    CheckService, Checker, DecisionLog, DecisionRecord, HeaderProfile, IdentityHeaders, KeyRefresh, LoginPlace,
+};
+use super::{OwnPages, Page, PageRequest, Ports, Snapshot, TokenCache};
 use crate::policy::Policy;
 use crate::policy::document::PolicyDocument;
+use crate::session::{LiveSession, NoSession, SESSION_COOKIE, SessionId, SessionSource, SetCookie};
 use crate::token::{Issuers, KeySet, KeySource};
 use crate::types::{Clock, Monotonic, NameSet, Principal, ProviderId, Random, UnixTime};
 
 pub(crate) fn snapshot() -> Snapshot {
-    let document = PolicyDocument {
+    snapshot_with(json!([]))
+}
+
+/// With further rules.
+fn snapshot_with(more: serde_json::Value) -> Snapshot {
+    let mut document = PolicyDocument {
         tiers: serde_json::from_value(json!({
             "public": { "grant": "anyone" },
             "stable": { "grant": "authenticated" },
@@ -33,6 +42,7 @@ pub(crate) fn snapshot() -> Snapshot {
         ]))
         .expect("rules"),
     };
+    document.rules.extend(serde_json::from_value::<Vec<_>>(more).expect("rules"));
     Snapshot {
         policy: Policy::compile(&document, &["main"]).expect("policy"),
         issuers: Issuers::default(),
@@ -53,10 +63,12 @@ pub(crate) fn checker() -> Checker {
 }
 
 fn checker_in(world: World) -> Checker {
+    Checker::new(snapshot(), TokenCache::new(10), ports(world, None))
+}
+
+fn ports(world: World, sessions: Option<Arc<dyn SessionSource>>) -> Ports {
     let world = Arc::new(world);
-    let ports =
-        Ports { keys: world.clone(), refresh: world.clone(), clock: world.clone(), random: world, sessions: None };
-    Checker::new(snapshot(), TokenCache::new(10), ports)
+    Ports { keys: world.clone(), refresh: world.clone(), clock: world.clone(), random: world, sessions }
 }
 
 pub(crate) fn service() -> (CheckService, Arc<Written>) {
@@ -72,6 +84,78 @@ fn service_in(world: World) -> (CheckService, Arc<Written>) {
     let written = Arc::new(Written::default());
     let checker = Arc::new(checker_in(world));
     (CheckService::new(checker, written.clone(), Arc::new(World::default())), written)
+}
+
+/// A service behind `https://gate.example.com` where browsers sign in.
+pub(crate) fn browser_service() -> (CheckService, Arc<Written>, Arc<FakeSessions>) {
+    let written = Arc::new(Written::default());
+    let sessions = Arc::new(FakeSessions::default());
+    let hosted = json!([{ "host": "api.example.com", "path": "/hosted/**", "tier": "devel" }]);
+    let login = LoginPlace::new("https://gate.example.com", "/_auth");
+    let snapshot = Snapshot { login, ..snapshot_with(hosted) };
+    let checker = Checker::new(snapshot, TokenCache::new(10), ports(World::default(), Some(sessions.clone())));
+    let service = CheckService::new(Arc::new(checker), written.clone(), Arc::new(World::default()));
+    (service.with_pages(Arc::new(FakePages)), written, sessions)
+}
+
+/// A session cookie of the right form; the word says what becomes of it.
+pub(crate) fn session_cookie(word: &str) -> String {
+    format!("{SESSION_COOKIE}={word:A<43}")
+}
+
+/// Opens `live`, and `renewed` with a new cookie; `broken`, `expired` and `down`
+/// fail as they say, and there is no other.
+#[derive(Default)]
+pub(crate) struct FakeSessions(AtomicUsize);
+
+impl FakeSessions {
+    /// How often it was asked.
+    pub(crate) fn asked(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl SessionSource for FakeSessions {
+    fn find<'a>(
+        &'a self,
+        id: &'a SessionId,
+    ) -> Pin<Box<dyn Future<Output = Result<Arc<LiveSession>, NoSession>> + Send + 'a>> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        let written = id.written();
+        let word = written.expose().trim_end_matches('A');
+        let live = |set_cookie| {
+            let ends_at = UnixTime::from_secs(1_800_040_000);
+            Ok(Arc::new(LiveSession { principal: caller("access:devel"), ends_at, set_cookie }))
+        };
+        let found = match word {
+            "live" => live(None),
+            "renewed" => {
+                let next = SessionId::parse(&format!("{:A<43}", "next")).expect("an id");
+                live(Some(SetCookie::session(&next, Duration::from_secs(60))))
+            }
+            "broken" => Err(NoSession::Broken),
+            "expired" => Err(NoSession::Expired),
+            "down" => Err(NoSession::Unavailable),
+            _ => Err(NoSession::Unknown),
+        };
+        Box::pin(std::future::ready(found))
+    }
+}
+
+/// Owns `/_auth` and `/login`, and shows what it was asked.
+struct FakePages;
+
+impl OwnPages for FakePages {
+    fn owns(&self, path: &str) -> bool {
+        path == "/login" || path == "/_auth" || path.starts_with("/_auth/")
+    }
+
+    fn answer<'a>(&'a self, request: &'a PageRequest<'a>) -> Pin<Box<dyn Future<Output = Page> + Send + 'a>> {
+        let PageRequest { method, path, query, headers, body } = request;
+        let body = format!("{method} {path} {} {} {}", query.escape_ascii(), headers.len(), body.is_some());
+        let headers = vec![("set-cookie", "a=1".to_owned()), ("set-cookie", "b=2".to_owned())];
+        Box::pin(std::future::ready(Page { status: 303, headers, body }))
+    }
 }
 
 pub(crate) fn caller(scopes: &str) -> Arc<Principal> {

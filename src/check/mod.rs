@@ -42,4 +42,6 @@ pub use crate::token::KeyRefresh;
 #[cfg(test)]
 pub(crate) mod fixture;
 #[cfg(test)]
+mod session_tests;
+#[cfg(test)]
 pub(crate) mod tests;

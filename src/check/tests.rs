@@ -8,7 +8,7 @@ use crate::types::{Principal, Protocol, Reason, RequestView};
 
 pub(crate) type Headers<'a> = &'a [(&'a str, &'a [u8])];
 
-fn view<'a>(protocol: Protocol, method: &'a str, target: &'a str, headers: Headers<'a>) -> RequestView<'a> {
+pub(super) fn view<'a>(protocol: Protocol, method: &'a str, target: &'a str, headers: Headers<'a>) -> RequestView<'a> {
     RequestView {
         protocol,
         method,
@@ -24,21 +24,21 @@ fn ask(method: &str, target: &str, headers: Headers<'_>, caller: Option<Arc<Prin
     checker().check_as(&view(Protocol::Grpc, method, target, headers), caller.as_deref())
 }
 
-fn allow(outcome: CheckOutcome) -> Allow {
+pub(super) fn allow(outcome: CheckOutcome) -> Allow {
     match outcome.answer {
         Answer::Allow(allow) => *allow,
         other @ (Answer::Deny(_) | Answer::Respond(_)) => panic!("not allowed: {other:?}"),
     }
 }
 
-fn denial(outcome: CheckOutcome) -> Denial {
+pub(super) fn denial(outcome: CheckOutcome) -> Denial {
     match outcome.answer {
         Answer::Deny(denial) => *denial,
         other @ (Answer::Allow(_) | Answer::Respond(_)) => panic!("not denied: {other:?}"),
     }
 }
 
-fn value<'a>(allow: &'a Allow, name: &str) -> Option<&'a str> {
+pub(super) fn value<'a>(allow: &'a Allow, name: &str) -> Option<&'a str> {
     allow.headers.iter().find(|(held, _)| held.as_ref() == name).map(|(_, value)| value.as_str())
 }
 

@@ -1,11 +1,12 @@
 use envoy_types::pb::envoy::config::core::v3::header_value_option::HeaderAppendAction;
-use envoy_types::pb::envoy::config::core::v3::{HeaderMap, HeaderValue};
+use envoy_types::pb::envoy::config::core::v3::{HeaderMap, HeaderValue, HeaderValueOption};
 use envoy_types::pb::envoy::service::auth::v3::attribute_context::{HttpRequest, Request};
 use envoy_types::pb::envoy::service::auth::v3::check_response::HttpResponse;
 use envoy_types::pb::envoy::service::auth::v3::{AttributeContext, CheckRequest, CheckResponse};
 
 use super::convert::{self, WireRequest};
-use crate::check::fixture::{caller, checker};
+use crate::check::fixture::{browser_service, caller, checker, session_cookie};
+use crate::check::tests::block_on;
 
 fn http(path: &str, headers: &[(&str, &str)]) -> HttpRequest {
     HttpRequest {
@@ -76,6 +77,65 @@ fn headers_are_overwritten_and_never_both_set_and_removed() {
     }
     let metadata = response.dynamic_metadata.expect("metadata");
     assert!(["subject", "tier", "tiers", "rule", "decision_id"].iter().all(|key| metadata.fields.contains_key(*key)));
+}
+
+fn ask_with_cookie(path: &str, cookie: &str) -> CheckResponse {
+    let navigation = [("cookie", cookie), ("sec-fetch-mode", "navigate")];
+    let wire = WireRequest::try_from(message(http(path, &navigation), &[])).expect("a request");
+    let headers = wire.headers();
+    convert::response(block_on(browser_service().0.answer(&wire.view(&headers))))
+}
+
+/// The values of a header, and whether each is appended.
+#[expect(deprecated, reason = "older Envoys read `append`")]
+fn values(options: &[HeaderValueOption], name: &str) -> Vec<(String, bool)> {
+    let all = options.iter().filter_map(|option| {
+        let header = option.header.as_ref()?;
+        let append = option.append.as_ref().is_some_and(|append| append.value);
+        assert_eq!(append, option.append_action() == HeaderAppendAction::AppendIfExistsOrAdd);
+        (header.key == name).then(|| (header.value.clone(), append))
+    });
+    all.collect()
+}
+
+#[test]
+fn the_cookies_of_the_service_stay_between_it_and_the_browser() {
+    let ok = |path: &str, cookie: &str| match ask_with_cookie(path, cookie).http_response {
+        Some(HttpResponse::OkResponse(ok)) => ok,
+        other => panic!("not allowed: {other:?}"),
+    };
+    let live = session_cookie("live");
+    let mixed = ok("/apps/devel/x", &format!("a=1; {live}; b=2"));
+    assert_eq!(values(&mixed.headers, "cookie"), [("a=1; b=2".to_owned(), false)]);
+    let alone = ok("/apps/devel/x", &live);
+    assert!(values(&alone.headers, "cookie").is_empty() && alone.headers_to_remove.contains(&"cookie".to_owned()));
+    let foreign = ok("/public/x", "a=1");
+    assert!(values(&foreign.headers, "cookie").is_empty() && !foreign.headers_to_remove.contains(&"cookie".to_owned()));
+    // The upstream sets cookies too: ours stands beside them.
+    let cleared = ok("/public/x", &session_cookie("expired"));
+    let [(cookie, append)] = values(&cleared.response_headers_to_add, "set-cookie").try_into().expect("one cookie");
+    assert!(append && cookie.starts_with("__Host-tiergate-session=; "));
+}
+
+#[test]
+fn a_browser_is_sent_to_sign_in_and_its_cookie_taken_away() {
+    let response = ask_with_cookie("/apps/devel/x", &session_cookie("expired"));
+    assert_eq!(status(&response), (16, Some(302)));
+    let Some(HttpResponse::DeniedResponse(denied)) = response.http_response else { panic!("not denied") };
+    let location = "https://gate.example.com/_auth/login?rd=/apps/devel/x";
+    assert_eq!(values(&denied.headers, "location"), [(location.to_owned(), false)]);
+    assert_eq!(values(&denied.headers, "cache-control"), [("no-store".to_owned(), false)]);
+    assert!(values(&denied.headers, "set-cookie")[0].1);
+    assert_eq!(status(&ask_with_cookie("/apps/devel/x", &session_cookie("down"))), (7, Some(503)));
+}
+
+#[test]
+fn a_page_sets_all_its_cookies() {
+    let response = ask_with_cookie("/_auth/callback?code=c", "a=1");
+    assert_eq!(status(&response), (7, Some(303)));
+    let Some(HttpResponse::DeniedResponse(page)) = response.http_response else { panic!("not answered") };
+    assert_eq!(values(&page.headers, "set-cookie"), [("a=1".to_owned(), true), ("b=2".to_owned(), true)]);
+    assert_eq!(page.body, "GET /_auth/callback code=c 2 false");
 }
 
 #[test]

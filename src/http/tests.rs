@@ -3,7 +3,8 @@ use http_body_util::BodyExt as _;
 
 use super::server::{Aliases, HttpServer, Peer};
 use super::target::{NoTarget, Target, of_auth_request, of_ext_authz, of_forward_auth};
-use crate::check::fixture::service;
+use crate::check::CheckService;
+use crate::check::fixture::{browser_service, service, session_cookie};
 use crate::check::tests::block_on;
 
 fn headers(pairs: &[(&str, &str)]) -> HeaderMap {
@@ -88,7 +89,16 @@ fn envoy_names_the_request_by_the_path_behind_the_prefix() {
 }
 
 fn answer(uri: &str, pairs: &[(&str, &str)], peer: Option<Peer>, aliases: Aliases) -> (StatusCode, HeaderMap, String) {
-    let (check, _) = service();
+    answer_by(service().0, uri, pairs, peer, aliases)
+}
+
+fn answer_by(
+    check: CheckService,
+    uri: &str,
+    pairs: &[(&str, &str)],
+    peer: Option<Peer>,
+    aliases: Aliases,
+) -> (StatusCode, HeaderMap, String) {
     let mut server = HttpServer::new(check, &["192.0.2.0/24".parse().expect("network")], aliases);
     let mut request = Request::builder().uri(uri).body(()).expect("request");
     request.headers_mut().extend(headers(pairs));
@@ -165,4 +175,54 @@ fn nginx_is_never_told_a_status_it_makes_500_of() {
         assert!([200, 401, 403].contains(&status.as_u16()), "{uri}: {status}");
         assert_eq!(status == StatusCode::OK, uri == "/public/x", "{uri}");
     }
+}
+
+/// Asked by a browser with this cookie, over the endpoint of each proxy.
+fn browse(method: &str, cookie: &str) -> [(StatusCode, HeaderMap); 3] {
+    let browser = [("sec-fetch-mode", "navigate"), ("cookie", cookie), ("host", "gate.example.com")];
+    let forward = [("x-forwarded-method", method), ("x-forwarded-uri", "/apps/devel/x?a=1"), ("x-forwarded-host", "h")];
+    let original = [("x-original-method", method), ("x-original-url", "http://h/apps/devel/x?a=1")];
+    let ask = |uri: &str, target: &[(&str, &str)]| {
+        let pairs = [&browser, target].concat();
+        let (status, headers, _) =
+            answer_by(browser_service().0, uri, &pairs, Some(Peer::UnixSocket), Aliases::default());
+        (status, headers)
+    };
+    [
+        ask("/authz/forward-auth", &forward),
+        ask("/authz/auth-request", &original),
+        ask("/authz/ext-authz/apps/devel/x?a=1", &[]),
+    ]
+}
+
+#[test]
+fn a_browser_is_sent_to_sign_in_in_the_way_of_each_proxy() {
+    let cookie = session_cookie("expired");
+    let [forward, original, ext] = browse("GET", &cookie);
+    for (_, headers) in [&forward, &original, &ext] {
+        assert_eq!(headers["location"], "https://gate.example.com/_auth/login?rd=/apps/devel/x%3Fa%3D1");
+        assert_eq!(headers.get_all("set-cookie").iter().count(), 1);
+        assert_eq!(headers["cache-control"], "no-store");
+    }
+    assert_eq!([forward.0, original.0, ext.0].map(|status| status.as_u16()), [302, 401, 302]);
+    let [forward, original, _] = browse("POST", &cookie);
+    assert_eq!([forward.0, original.0].map(|status| status.as_u16()), [303, 401]);
+    let [forward, original, ext] = browse("GET", &session_cookie("down"));
+    assert_eq!([forward.0, original.0, ext.0].map(|status| status.as_u16()), [503, 503, 403]);
+    for (_, headers) in [forward, original, ext] {
+        assert!(!headers.contains_key("location") && !headers.contains_key("set-cookie"));
+    }
+}
+
+#[test]
+fn an_allow_offers_the_cookies_of_others_for_the_upstream() {
+    let cookie = format!("a=1; {}; b=2", session_cookie("renewed"));
+    for (status, headers) in browse("GET", &cookie) {
+        assert_eq!((status, &headers["x-auth-user"]), (StatusCode::OK, &HeaderValue::from_static("u-1")));
+        assert_eq!(headers["x-auth-cookie"], "a=1; b=2");
+        assert_eq!(headers.get_all("set-cookie").iter().count(), 1);
+    }
+    let [(_, headers), ..] = browse("GET", &session_cookie("live"));
+    assert_eq!(headers["x-auth-cookie"], "");
+    assert!(!headers.contains_key("set-cookie"));
 }
