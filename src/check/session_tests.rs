@@ -325,7 +325,7 @@ proptest! {
         protocol in prop_oneof![Just(Protocol::Grpc), Just(Protocol::AuthRequest), Just(Protocol::ForwardAuth), Just(Protocol::ExtAuthz)],
     ) {
         let anonymous = ask_over(protocol, method, target, &headers);
-        headers.push(("cookie", cookie.clone().leak().as_bytes()));
+        headers.push(("cookie", cookie.leak().as_bytes()));
         let outcome = ask_over(protocol, method, target, &headers);
         prop_assert_eq!(outcome.record.allowed, anonymous.record.allowed);
         prop_assert_eq!(outcome.record.subject, None);
