@@ -44,7 +44,7 @@ fn allowed(allow: Allow) -> Response<Full<Bytes>> {
         websocket_protocol,
         websocket_protocol_cut: _,
         cookie,
-        cookie_cut: _,
+        cookie_cut,
         set_cookies,
         cors_origin,
     } = allow;
@@ -61,6 +61,10 @@ fn allowed(allow: Allow) -> Response<Full<Bytes>> {
     set(&mut response, QUERY_HEADER, &query);
     set(&mut response, WEBSOCKET_PROTOCOL_HEADER, &websocket_protocol);
     set(&mut response, COOKIE_HEADER, &cookie);
+    // For proxies that copy a header under its own name only.
+    if cookie_cut || !cookie.is_empty() {
+        set(&mut response, "cookie", &cookie);
+    }
     for cookie in set_cookies {
         put(&mut response, "set-cookie", &cookie.header_value());
     }
