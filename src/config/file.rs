@@ -136,6 +136,18 @@ pub(crate) struct LoginFile {
     pub(crate) client_secret: Option<String>,
     /// A file that holds the client secret.
     pub(crate) client_secret_file: Option<String>,
+    /// How the service shows the provider which client it is; what fits the secret or the key that is given when absent.
+    pub(crate) client_auth: Option<ClientAuthFile>,
+    /// The private key of the client in PEM, for `private_key_jwt`: RSA, or ECDSA on P-256.
+    pub(crate) private_key: Option<String>,
+    /// A file that holds the private key.
+    pub(crate) private_key_file: Option<String>,
+    /// The `kid` that the provider knows the key by.
+    pub(crate) private_key_id: Option<String>,
+    /// Whom the client's signed statement is for; `issuer` when absent.
+    pub(crate) assertion_audience: Option<AssertionAudienceFile>,
+    /// What people read where they choose a provider; the id when absent.
+    pub(crate) label: Option<String>,
     /// The scopes asked for; `[openid, profile, email]` when absent.
     pub(crate) scopes: Option<Vec<String>>,
     /// Further parameters of the authorization request, such as Auth0's `audience`.
@@ -143,6 +155,30 @@ pub(crate) struct LoginFile {
     pub(crate) extra_params: BTreeMap<String, String>,
     /// The path the provider sends browsers back to; `<base_path>/callback/<id>` when absent.
     pub(crate) callback_path: Option<String>,
+}
+
+/// How a client shows who it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ClientAuthFile {
+    /// The secret in the `Authorization` header.
+    ClientSecretBasic,
+    /// The secret in the form.
+    ClientSecretPost,
+    /// A statement signed by the client's own key.
+    PrivateKeyJwt,
+    /// A public client, which PKCE alone protects.
+    None,
+}
+
+/// What stands in `aud` of a client's statement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum AssertionAudienceFile {
+    /// The issuer.
+    Issuer,
+    /// The URL of the token endpoint.
+    TokenEndpoint,
 }
 
 /// What a refusal looks like.

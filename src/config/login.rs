@@ -2,11 +2,12 @@
 
 use super::check::Check;
 use super::fault::{Fault, quoted};
-use super::file::LoginFile;
+use super::file::{AssertionAudienceFile, ClientAuthFile, LoginFile};
 use super::listen::read_path;
 use super::node::push;
+use crate::oidc::{AssertionAudience, ClientAuth, ClientSettings, SigningKey};
 use crate::policy::is_scope;
-use crate::types::Secret;
+use crate::types::{ProviderId, Secret};
 
 /// Parameters that the protocol sets itself (RFC 6749 section 4.1.1, RFC 7636
 /// section 4.3, OIDC Core section 3.1.2.1, RFC 9101, RFC 9126).
@@ -30,8 +31,10 @@ const OF_THE_PROTOCOL: [&str; 12] = [
 pub struct Login {
     /// The client id at the provider.
     pub client_id: String,
-    /// The client secret; none for a public client.
-    pub client_secret: Option<Secret>,
+    /// What people read where they choose a provider.
+    pub label: String,
+    /// How the service shows the provider that it is this client.
+    pub auth: ClientAuth,
     /// The scopes asked for; `openid` is one of them.
     pub scopes: Vec<String>,
     /// Further parameters of the authorization request, none of which the protocol itself sets.
@@ -76,14 +79,99 @@ impl Login {
             Some(path) => check.or(read_path(&push(pointer, "callback_path"), path), default_path),
             None => default_path,
         };
-        let secret =
-            check.secret(pointer, "client_secret", file.client_secret.as_deref(), file.client_secret_file.as_deref());
+        let label = match &file.label {
+            Some(label) => check.text(&push(pointer, "label"), label),
+            None => provider.to_owned(),
+        };
         Self {
             client_id: check.text(&push(pointer, "client_id"), &file.client_id),
-            client_secret: secret.map(|(secret, _)| secret),
+            label,
+            auth: read_auth(pointer, file, check),
             scopes,
             extra_params: file.extra_params.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
             callback_path,
         }
     }
+
+    /// The client for the relying party.
+    #[must_use]
+    pub fn client(&self, provider: &ProviderId) -> ClientSettings {
+        let Self { client_id, label, auth, scopes, extra_params, callback_path } = self.clone();
+        ClientSettings { provider: provider.clone(), label, client_id, auth, scopes, extra_params, callback_path }
+    }
+}
+
+/// How the client shows who it is. Where it cannot, that is a fault, and what
+/// stands in its place is not used.
+fn read_auth(pointer: &str, file: &LoginFile, check: &mut Check<'_>) -> ClientAuth {
+    let has_secret = file.client_secret.is_some() || file.client_secret_file.is_some();
+    let has_key = file.private_key.is_some() || file.private_key_file.is_some();
+    let secret =
+        check.secret(pointer, "client_secret", file.client_secret.as_deref(), file.client_secret_file.as_deref());
+    let key = check.secret(pointer, "private_key", file.private_key.as_deref(), file.private_key_file.as_deref());
+    let written = if file.private_key.is_some() { "private_key" } else { "private_key_file" };
+    let auth = file.client_auth.unwrap_or(match (has_secret, has_key) {
+        (true, _) => ClientAuthFile::ClientSecretBasic,
+        (false, true) => ClientAuthFile::PrivateKeyJwt,
+        (false, false) => ClientAuthFile::None,
+    });
+    let needs_secret = matches!(auth, ClientAuthFile::ClientSecretBasic | ClientAuthFile::ClientSecretPost);
+    let needs_key = auth == ClientAuthFile::PrivateKeyJwt;
+    let name = match auth {
+        ClientAuthFile::ClientSecretBasic => "client_secret_basic",
+        ClientAuthFile::ClientSecretPost => "client_secret_post",
+        ClientAuthFile::PrivateKeyJwt => "private_key_jwt",
+        ClientAuthFile::None => "none",
+    };
+    let auth_at = push(pointer, "client_auth");
+    if needs_secret && !has_secret {
+        let fault = Fault::new(&*auth_at, format!("`{name}` needs a client secret, and there is none"));
+        check.fault(fault.hint("add `client_secret: ${…}` or `client_secret_file`"));
+    }
+    if needs_key && !has_key {
+        let fault = Fault::new(&*auth_at, "`private_key_jwt` needs a private key, and there is none");
+        check.fault(fault.hint("add `private_key_file`"));
+    }
+    if has_secret && !needs_secret {
+        let here = push(pointer, if file.client_secret.is_some() { "client_secret" } else { "client_secret_file" });
+        let fault = Fault::new(here, format!("`{name}` uses no client secret")).at_key();
+        check.fault(fault.hint("remove it, or change `client_auth`"));
+    }
+    if has_key && !needs_key {
+        let fault = Fault::new(push(pointer, written), format!("`{name}` uses no private key")).at_key();
+        check.fault(fault.hint("remove it, or write `client_auth: private_key_jwt`"));
+    }
+    let of_the_key =
+        [("private_key_id", file.private_key_id.is_some()), ("assertion_audience", file.assertion_audience.is_some())];
+    for (name, _) in of_the_key.into_iter().filter(|(_, written)| *written && !needs_key) {
+        let fault = Fault::new(push(pointer, name), format!("`{name}` has a meaning with a private key only"));
+        check.fault(fault.at_key().hint("remove it, or write `client_auth: private_key_jwt`"));
+    }
+    let key_id = file.private_key_id.as_ref().map(|id| check.text(&push(pointer, "private_key_id"), id));
+    let secret = secret.map(|(secret, _)| secret);
+    let key = key.filter(|_| needs_key).and_then(|(pem, here)| check.ok(read_key(&here, &pem)));
+    let audience = match file.assertion_audience {
+        None | Some(AssertionAudienceFile::Issuer) => AssertionAudience::Issuer,
+        Some(AssertionAudienceFile::TokenEndpoint) => AssertionAudience::TokenEndpoint,
+    };
+    match (auth, secret, key) {
+        (ClientAuthFile::ClientSecretBasic, Some(secret), _) => ClientAuth::SecretBasic(secret),
+        (ClientAuthFile::ClientSecretPost, Some(secret), _) => ClientAuth::SecretPost(secret),
+        (ClientAuthFile::PrivateKeyJwt, _, Some(key)) => ClientAuth::PrivateKeyJwt { key, key_id, audience },
+        (
+            ClientAuthFile::ClientSecretBasic
+            | ClientAuthFile::ClientSecretPost
+            | ClientAuthFile::PrivateKeyJwt
+            | ClientAuthFile::None,
+            _,
+            _,
+        ) => ClientAuth::None,
+    }
+}
+
+fn read_key(pointer: &str, pem: &Secret) -> Result<SigningKey, Fault> {
+    SigningKey::from_pem(pem).map_err(|_| {
+        Fault::new(pointer, "this is no private key that can sign with RS256 or ES256")
+            .hint("PEM in PKCS #8: RSA of 2048 bits or more, or ECDSA on P-256")
+    })
 }

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use super::*;
+use crate::oidc::{AssertionAudience, ClientAuth};
 
 fn vectors() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors/config")
@@ -25,9 +26,26 @@ fn read_secret(path: &str) -> std::io::Result<String> {
         "secrets/keys" => {
             Ok("first-key-of-more-than-32-characters\nsecond-key-of-more-than-32-characters\n".to_owned())
         }
+        "secrets/key" => Ok(private_key()),
         "secrets/store" => Ok("rediss://:hunter2@redis.example.com:6380/1\r\n".to_owned()),
         "secrets/directory" => Ok("postgres://joe:hunter2@db.example.com/users".to_owned()),
         _ => Err(std::io::Error::new(std::io::ErrorKind::NotFound, "no such file")),
+    }
+}
+
+fn private_key() -> String {
+    use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
+    use base64::Engine as _;
+    let random = aws_lc_rs::rand::SystemRandom::new();
+    let der = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random).unwrap();
+    let text = base64::engine::general_purpose::STANDARD.encode(der.as_ref());
+    format!("-----BEGIN PRIVATE KEY-----\n{text}\n-----END PRIVATE KEY-----\n")
+}
+
+fn client_secret(login: &Login) -> Option<&str> {
+    match &login.auth {
+        ClientAuth::SecretBasic(secret) | ClientAuth::SecretPost(secret) => Some(secret.expose()),
+        ClientAuth::None | ClientAuth::PrivateKeyJwt { .. } => None,
     }
 }
 
@@ -47,7 +65,7 @@ fn load_environment(variables: &[(&str, &str)]) -> Result<Config, ConfigErrors> 
 fn told(config: &Config) -> String {
     let mut text = format!("{:#?}\n", Config { notices: Vec::new(), ..config.clone() });
     for login in config.identity_providers.iter().filter_map(|provider| provider.login.as_ref()) {
-        writeln!(text, "client secret {:?}", login.client_secret.as_ref().map(|secret| secret.expose())).unwrap();
+        writeln!(text, "client secret {:?}", client_secret(login)).unwrap();
     }
     for secret in config.sessions.iter().flat_map(|sessions| &sessions.secrets) {
         writeln!(text, "session secret {}", secret.expose()).unwrap();
@@ -116,7 +134,8 @@ fn the_example_of_the_contract_loads() {
     assert_eq!(provider.tokens.audiences, ["http://seistech.nz/api"]);
     assert_eq!(provider.tokens.token_types, ["at+jwt", "jwt"]);
     let login = provider.login.as_ref().unwrap();
-    assert_eq!(login.client_secret.as_ref().unwrap().expose(), "hunter2");
+    assert_eq!(client_secret(login), Some("hunter2"));
+    assert_eq!(login.label, "main");
     assert_eq!(login.callback_path, "/_auth/callback/main");
     assert_eq!(config.policy.rules().len(), 7);
     assert_eq!(config.trusted_proxies.len(), 2);
@@ -136,8 +155,15 @@ fn every_key_loads() {
     assert_eq!(keycloak.tokens.token_types, ["at+jwt"]);
     assert_eq!(keycloak.tokens.max_lifetime.as_secs(), 3600);
     assert_eq!(keycloak.jwks.source, JwksSource::File(PathBuf::from("keys.json")));
-    assert_eq!(keycloak.login.as_ref().unwrap().client_secret.as_ref().unwrap().expose(), "from-a-file");
-    assert_eq!(local.login.as_ref().unwrap().client_secret, None);
+    let login = keycloak.login.as_ref().unwrap();
+    assert_eq!(client_secret(login), Some("from-a-file"));
+    assert!(matches!(login.auth, ClientAuth::SecretPost(_)));
+    assert_eq!(login.label, "Everybody else");
+    let ClientAuth::PrivateKeyJwt { key_id, audience, .. } = &local.login.as_ref().unwrap().auth else {
+        panic!("a private key")
+    };
+    assert_eq!(key_id.as_deref(), Some("k7"));
+    assert_eq!(*audience, AssertionAudience::TokenEndpoint);
     assert_eq!(local.login.as_ref().unwrap().callback_path, "/internal/auth/callback/local");
     assert_eq!(config.assertion.as_ref().unwrap().issuer, "https://app.example.com");
     assert!(config.error_template.is_some());

@@ -5,7 +5,7 @@ use crate::types::{ProviderId, Secret};
 use super::client_auth::SigningKey;
 
 /// The client that browsers sign in with at one provider.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientSettings {
     /// The provider's id in the config.
     pub provider: ProviderId,
@@ -24,7 +24,7 @@ pub struct ClientSettings {
 }
 
 /// How a client shows who it is (OIDC Core section 9).
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ClientAuth {
     /// Not at all: a public client, which PKCE alone protects.
     None,

@@ -7,6 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::crypto::aws_lc;
 use jsonwebtoken::{Algorithm, EncodingKey};
 use serde_json::json;
+use subtle::ConstantTimeEq as _;
 
 use crate::types::{Random, Secret, UnixTime};
 
@@ -82,8 +83,21 @@ impl SigningKey {
     }
 }
 
+impl PartialEq for SigningKey {
+    fn eq(&self, other: &Self) -> bool {
+        let same: bool = self.key.as_bytes().ct_eq(other.key.as_bytes()).into();
+        same && self.algorithm == other.algorithm
+    }
+}
+
+impl Eq for SigningKey {}
+
 impl fmt::Debug for SigningKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "SigningKey({:?})", self.algorithm)
     }
 }
+
+#[cfg(test)]
+#[path = "client_auth_tests.rs"]
+mod tests;

@@ -31,6 +31,8 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// The hosts whose way out is no `end_session_endpoint` unless their tenant
 /// says so.
 const AUTH0: &str = ".auth0.com";
+/// The hosts that call the way back by a name of their own.
+const COGNITO: &str = ".amazoncognito.com";
 
 impl RelyingParty {
     /// Ends the session of a browser, or every session of its person: here, and
@@ -206,6 +208,9 @@ impl RelyingParty {
                 .append_pair("client_id", client_id)
                 .append_pair("post_logout_redirect_uri", &self.portal_url())
                 .append_pair("state", state.expose());
+            if endpoint.as_url().host_str().is_some_and(|host| host.ends_with(COGNITO)) {
+                query.append_pair("logout_uri", &self.portal_url());
+            }
         }
         Some(url.into())
     }

@@ -1,6 +1,7 @@
 //! What README and docs show is what the files hold and the program does.
 
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -78,7 +79,9 @@ fn collect_keys(schema: &Value, keys: &mut Vec<String>) {
 
 #[test]
 fn every_local_link_of_the_documents_leads_somewhere() {
-    for document in ["README.md", "CHANGELOG.md", "docs/config.md", "docs/decisions.md", "docs/proxies.md"] {
+    for document in
+        ["README.md", "CHANGELOG.md", "docs/config.md", "docs/decisions.md", "docs/providers.md", "docs/proxies.md"]
+    {
         let text = read(document);
         let folder = Path::new(document).parent().expect("a folder");
         for target in text.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(target, _)| target) {
@@ -86,5 +89,21 @@ fn every_local_link_of_the_documents_leads_somewhere() {
             let is_local = !file.is_empty() && !file.contains("://");
             assert!(!is_local || root().join(folder).join(file).exists(), "{document} links to {target}");
         }
+    }
+}
+
+#[test]
+fn the_config_of_every_provider_in_the_docs_loads() {
+    let text = read("docs/providers.md");
+    let blocks: Vec<&str> =
+        text.split("```yaml\n").skip(1).filter_map(|rest| rest.split_once("```")).map(|(block, _)| block).collect();
+    assert_eq!(blocks.len(), 6);
+    for block in blocks {
+        let mut file = tempfile::NamedTempFile::new().expect("a file");
+        file.write_all(block.as_bytes()).expect("written");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tiergate"));
+        command.args(["config", "check", "-c"]).arg(file.path()).env_clear().env("OIDC_CLIENT_SECRET", "a secret");
+        let output = command.output().expect("the program runs");
+        assert!(output.status.success(), "{block}\n{}", String::from_utf8_lossy(&output.stderr));
     }
 }
