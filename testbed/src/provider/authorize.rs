@@ -1,5 +1,5 @@
-//! The authorization endpoint and its one-click account page, and the end of a
-//! session. Redirects go to loopback addresses only.
+//! The authorization endpoint and its one-click account page. Redirects go to
+//! loopback addresses only.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -11,8 +11,9 @@ use axum::http::{StatusCode, Uri};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 
 use super::accounts::Account;
+use super::clients::is_known;
 use super::grants::Consent;
-use super::{CLI_CLIENT, Shared, WEB_CLIENT};
+use super::{IssuerInResponse, Shared};
 use crate::lock;
 use crate::raw_http::percent_encode;
 
@@ -32,7 +33,9 @@ pub(super) async fn page(
     }
     let mut buttons = String::new();
     for account in Account::ALL {
-        let what = [account.scopes, account.permissions].concat().join(" ");
+        let scopes = lock(&shared.state).scopes_of(account);
+        let permissions = account.permissions.iter().map(|name| (*name).to_owned()).collect();
+        let what = [scopes, permissions].concat().join(" ");
         let what = if what.is_empty() { "signed in, nothing more" } else { &what };
         let Account { name, display_name, .. } = account;
         let _ = writeln!(
@@ -73,25 +76,10 @@ pub(super) async fn choose(
     }
 }
 
-/// `GET|POST /logout` (RP-initiated logout): there is no session here to end, so it goes straight back.
-pub(super) async fn end_session(Query(query): Query<Fields>, body: String) -> Response {
-    let posted: Fields = body.split('&').filter_map(|pair| pair.split_once('=')).map(decoded).collect();
-    let field = |name: &str| query.get(name).or_else(|| posted.get(name));
-    match field("post_logout_redirect_uri") {
-        None => Html("<!doctype html><html lang=\"en\"><title>Signed out</title><p>You are signed out.</p></html>\n")
-            .into_response(),
-        Some(target) if !is_loopback(target) => refuse("post_logout_redirect_uri must be on this machine"),
-        Some(target) => match field("state") {
-            None => Redirect::to(target).into_response(),
-            Some(state) => Redirect::to(&with_query(target, &[("state", state)])).into_response(),
-        },
-    }
-}
-
 /// What must be right before anything may go back to the client.
 fn check(query: &Fields, shared: &Shared) -> Result<(), Box<Response>> {
     let field = |name: &str| query.get(name).map(String::as_str).unwrap_or_default();
-    if ![CLI_CLIENT, WEB_CLIENT].contains(&field("client_id")) {
+    if !is_known(field("client_id")) {
         return Err(Box::new(refuse("unknown client_id")));
     }
     if !is_loopback(field("redirect_uri")) {
@@ -109,7 +97,7 @@ fn check(query: &Fields, shared: &Shared) -> Result<(), Box<Response>> {
     Ok(())
 }
 
-fn back_with_error(query: &Fields, shared: &Shared, error: &str) -> Response {
+pub(super) fn back_with_error(query: &Fields, shared: &Shared, error: &str) -> Response {
     back(query, shared, &[("error", error)])
 }
 
@@ -119,41 +107,32 @@ fn back(query: &Fields, shared: &Shared, parameters: &[(&str, &str)]) -> Respons
     if let Some(state) = query.get("state") {
         parameters.push(("state", state));
     }
-    parameters.push(("iss", &shared.issuer));
+    let issuer = match lock(&shared.state).faults.issuer.clone() {
+        IssuerInResponse::Right => Some(shared.issuer.clone()),
+        IssuerInResponse::Absent | IssuerInResponse::Missing => None,
+        IssuerInResponse::Other(other) => Some(other),
+    };
+    if let Some(issuer) = &issuer {
+        parameters.push(("iss", issuer));
+    }
     let target = query.get("redirect_uri").map(String::as_str).unwrap_or_default();
     Redirect::to(&with_query(target, &parameters)).into_response()
 }
 
-fn refuse(why: &'static str) -> Response {
+pub(super) fn refuse(why: &'static str) -> Response {
     (StatusCode::BAD_REQUEST, format!("{why}\n")).into_response()
 }
 
-fn is_loopback(uri: &str) -> bool {
+pub(super) fn is_loopback(uri: &str) -> bool {
     let Ok(uri) = uri.parse::<Uri>() else { return false };
     matches!(uri.host(), Some("localhost" | "127.0.0.1" | "[::1]")) && uri.scheme_str().is_some()
 }
 
-fn with_query(target: &str, parameters: &[(&str, &str)]) -> String {
+pub(super) fn with_query(target: &str, parameters: &[(&str, &str)]) -> String {
     let pairs: Vec<String> =
         parameters.iter().map(|(name, value)| format!("{name}={}", percent_encode(value))).collect();
     let separator = if target.contains('?') { '&' } else { '?' };
     format!("{target}{separator}{}", pairs.join("&"))
-}
-
-fn decoded((name, value): (&str, &str)) -> (String, String) {
-    let mut out = Vec::new();
-    let mut bytes = value.bytes();
-    while let Some(byte) = bytes.next() {
-        let digits =
-            (byte == b'%').then(|| [bytes.next(), bytes.next()].map(|digit| char::from(digit.unwrap_or(b'0'))));
-        let escaped = digits.and_then(|[high, low]| Some(high.to_digit(16)? * 16 + low.to_digit(16)?));
-        out.push(match escaped {
-            Some(code) => u8::try_from(code).unwrap_or(b'?'),
-            None if byte == b'+' => b' ',
-            None => byte,
-        });
-    }
-    (name.to_owned(), String::from_utf8_lossy(&out).into_owned())
 }
 
 fn escape(text: &str) -> String {

@@ -44,14 +44,29 @@ struct Code {
 
 struct Refresh {
     consent: Consent,
-    family: String,
     used: bool,
+}
+
+/// One sign-in that has led to tokens: a session of the provider.
+#[derive(Debug, Clone)]
+pub(crate) struct Granted {
+    pub(crate) subject: String,
+    pub(crate) client: String,
+    /// Refresh requests that were answered with tokens.
+    pub(crate) refreshes: usize,
+    /// Refresh requests that were refused.
+    pub(crate) refused: usize,
+    pub(crate) ended: bool,
 }
 
 #[derive(Default)]
 pub(crate) struct Grants {
     codes: HashMap<String, Code>,
     refresh: HashMap<String, Refresh>,
+    /// By `sid`, which is also the family of its refresh tokens.
+    pub(crate) granted: HashMap<String, Granted>,
+    /// Tokens that clients gave back (RFC 7009), in order.
+    pub(crate) revoked: Vec<String>,
 }
 
 impl Grants {
@@ -86,31 +101,63 @@ impl Grants {
             return Err("redirect_uri is not the one of the authorization request");
         }
         match (code.challenge, verifier) {
-            (None, None) => Ok(code.consent),
-            (Some(challenge), Some(verifier)) if base64url(sha256(verifier)) == challenge => Ok(code.consent),
-            _ => Err("code_verifier does not fit code_challenge"),
+            (None, None) => {}
+            (Some(challenge), Some(verifier)) if base64url(sha256(verifier)) == challenge => {}
+            _ => return Err("code_verifier does not fit code_challenge"),
         }
+        let Consent { account, client, session, .. } = &code.consent;
+        let granted =
+            Granted { subject: account.subject(), client: client.clone(), refreshes: 0, refused: 0, ended: false };
+        self.granted.insert(session.clone(), granted);
+        Ok(code.consent)
     }
 
-    pub(crate) fn issue_refresh(&mut self, consent: Consent, family: Option<String>) -> Result<String> {
+    pub(crate) fn issue_refresh(&mut self, consent: Consent) -> Result<String> {
         let token = random_name()?;
-        let family = family.map_or_else(random_name, Ok)?;
-        self.refresh.insert(token.clone(), Refresh { consent, family, used: false });
+        self.refresh.insert(token.clone(), Refresh { consent, used: false });
         Ok(token)
     }
 
     /// Takes a refresh token out of use; a second use ends its family.
-    pub(crate) fn redeem_refresh(&mut self, token: &str, client: &str) -> Result<(Consent, String), &'static str> {
-        let refresh = self.refresh.get_mut(token).ok_or("the refresh token is unknown or revoked")?;
+    pub(crate) fn redeem_refresh(&mut self, token: &str, client: &str) -> Result<Consent, &'static str> {
+        let refresh = self.refresh.get_mut(token).ok_or("the refresh token is unknown")?;
         if refresh.consent.client != client {
             return Err("the refresh token belongs to another client");
         }
-        let family = refresh.family.clone();
-        if refresh.used {
-            self.refresh.retain(|_, other| other.family != family);
+        let consent = refresh.consent.clone();
+        let was_used = std::mem::replace(&mut refresh.used, true);
+        let granted = self.granted.get_mut(&consent.session).ok_or("the refresh token belongs to no sign-in")?;
+        if granted.ended {
+            granted.refused += 1;
+            return Err("the refresh token is revoked");
+        }
+        if was_used {
+            granted.refused += 1;
+            granted.ended = true;
             return Err("the refresh token was used before: its family is revoked");
         }
-        refresh.used = true;
-        Ok((refresh.consent.clone(), family))
+        granted.refreshes += 1;
+        Ok(consent)
+    }
+
+    /// RFC 7009: a token that somebody gives back ends what it came from.
+    pub(crate) fn revoke(&mut self, token: &str) {
+        self.revoked.push(token.to_owned());
+        if let Some(session) = self.refresh.get(token).map(|refresh| refresh.consent.session.clone()) {
+            self.end(&session);
+        }
+    }
+
+    /// Ends one sign-in: its refresh tokens are worth nothing.
+    pub(crate) fn end(&mut self, session: &str) {
+        if let Some(granted) = self.granted.get_mut(session) {
+            granted.ended = true;
+        }
+    }
+
+    /// The sign-ins of a person that have not ended.
+    pub(crate) fn live_sessions(&self, subject: &str) -> Vec<String> {
+        let live = self.granted.iter().filter(|(_, granted)| granted.subject == subject && !granted.ended);
+        live.map(|(session, _)| session.clone()).collect()
     }
 }

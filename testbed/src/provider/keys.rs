@@ -179,7 +179,7 @@ pub(crate) fn pem(label: &str, der: &[u8]) -> String {
         out.push('\n');
         rest = tail;
     }
-    out + &format!("-----END {label}-----\n")
+    out + format!("-----END {label}-----\n").as_str()
 }
 
 pub(crate) fn sha256(text: &str) -> Vec<u8> {

@@ -4,9 +4,13 @@
 
 mod accounts;
 mod authorize;
+mod clients;
+mod controls;
 mod endpoints;
+mod faults;
 mod grants;
 mod keys;
+mod logout;
 #[cfg(test)]
 mod tests;
 mod token;
@@ -14,60 +18,27 @@ mod token;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
 use crate::lock;
 use crate::server::Server;
+use clients::Clients;
+use faults::Faults;
 use grants::Grants;
 use keys::KeyRing;
 
 pub use accounts::Account;
+pub use clients::{CLI_CLIENT, KEY_CLIENT, PUBLIC_CLIENT, WEB_CLIENT, WEB_CLIENT_SECRET};
+pub use controls::LOGOUT_EVENT;
+pub use faults::{Endpoint, Fault, IssuerInResponse};
 pub use keys::{Key, base64url};
 pub use token::{TokenSpec, now};
 
 /// The audience of access tokens unless [`Provider::start_with`] names another.
 pub const DEFAULT_AUDIENCE: &str = "http://seistech.nz/api";
-/// The public client of the command line.
-pub const CLI_CLIENT: &str = "demo-cli";
-/// The confidential client that the service signs people in with.
-pub const WEB_CLIENT: &str = "tiergate";
-/// Its secret, which protects nothing.
-pub const WEB_CLIENT_SECRET: &str = "development-only-secret";
-
-/// An endpoint of the provider, for counting and for faults.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Endpoint {
-    /// `/.well-known/openid-configuration`
-    Discovery,
-    /// `/jwks.json`
-    Jwks,
-    /// `/authorize`
-    Authorize,
-    /// `/token`
-    Token,
-    /// `/userinfo`
-    Userinfo,
-    /// `/logout`
-    EndSession,
-}
-
-/// What an endpoint does in place of its work.
-#[derive(Debug, Clone)]
-pub enum Fault {
-    /// Answers with this status and no body.
-    Status(u16),
-    /// Waits, then works as usual.
-    Delay(Duration),
-    /// Redirects (302) there.
-    Redirect(String),
-    /// Answers 200 with this JSON text.
-    Json(String),
-    /// Answers 200 with JSON of this many bytes.
-    HugeBody(usize),
-}
+const ACCESS_SECONDS: i64 = 3600;
 
 pub(crate) struct Shared {
     pub(crate) issuer: String,
@@ -80,8 +51,14 @@ pub(crate) struct State {
     /// Public keys of an earlier generation that are still published.
     kept: Vec<Value>,
     pub(crate) counts: HashMap<Endpoint, usize>,
-    pub(crate) faults: HashMap<Endpoint, Fault>,
+    pub(crate) faults: Faults,
     pub(crate) grants: Grants,
+    pub(crate) clients: Clients,
+    pub(crate) access_seconds: i64,
+    /// The scopes of accounts that a test has changed.
+    pub(crate) scopes: HashMap<&'static str, Vec<String>>,
+    /// Where the service takes logout tokens.
+    pub(crate) backchannel: Option<String>,
 }
 
 impl State {
@@ -89,6 +66,12 @@ impl State {
         let mut keys = self.keys.published()?;
         keys.extend(self.kept.iter().cloned());
         Ok(json!({ "keys": keys }))
+    }
+
+    /// What an account's tokens carry beside the OpenID scopes.
+    pub(crate) fn scopes_of(&self, account: &Account) -> Vec<String> {
+        let own = || account.scopes.iter().map(|scope| (*scope).to_owned()).collect();
+        self.scopes.get(account.name).cloned().unwrap_or_else(own)
     }
 }
 
@@ -111,8 +94,12 @@ impl Provider {
             keys: KeyRing::generate(0)?,
             kept: Vec::new(),
             counts: HashMap::new(),
-            faults: HashMap::new(),
+            faults: Faults::default(),
             grants: Grants::default(),
+            clients: Clients::default(),
+            access_seconds: ACCESS_SECONDS,
+            scopes: HashMap::new(),
+            backchannel: None,
         };
         let mut shared = None;
         let server = Server::start(port, |address| {
@@ -202,31 +189,6 @@ impl Provider {
         }
         state.keys = next;
         Ok(())
-    }
-
-    /// How often an endpoint was asked.
-    pub fn count(&self, endpoint: Endpoint) -> usize {
-        lock(&self.shared.state).counts.get(&endpoint).copied().unwrap_or(0)
-    }
-
-    /// Starts counting anew.
-    pub fn reset_counts(&self) {
-        lock(&self.shared.state).counts.clear();
-    }
-
-    /// Makes an endpoint fail until [`Provider::heal`].
-    pub fn fail(&self, endpoint: Endpoint, fault: Fault) {
-        lock(&self.shared.state).faults.insert(endpoint, fault);
-    }
-
-    /// Publishes this document in place of the key set.
-    pub fn publish_jwks(&self, document: &Value) {
-        self.fail(Endpoint::Jwks, Fault::Json(document.to_string()));
-    }
-
-    /// Ends every fault.
-    pub fn heal(&self) {
-        lock(&self.shared.state).faults.clear();
     }
 
     /// Stops listening: connections are refused.
