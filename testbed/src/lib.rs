@@ -12,36 +12,45 @@
 //! component  one child process: spawn, wait until ready, stop      guard  ends what a dying process leaves behind
 //! provider   the OpenID provider       tiergate  the service       upstream  the echo upstream
 //! gateway    the six proxies, from the shipped configs             apps      the Flask applications
+//! oidc_provider  npm oidc-provider     browser    Chromium         user_agent  a browser's cookies and redirects, no screen
 //! raw_http   requests byte by byte     websocket  a WebSocket client   socketio  the Socket.IO client
 //! ```
 
 #![expect(clippy::disallowed_methods, reason = "the test bed is the outside world: processes, files, waiting")]
 
 pub mod apps;
+pub mod browser;
 pub mod component;
 pub mod gateway;
 mod guard;
+pub mod oidc_provider;
 pub mod provider;
 pub mod raw_http;
 mod server;
+#[cfg(test)]
+mod sign_in_tests;
 pub mod socketio;
 #[cfg(test)]
 mod tests;
 pub mod tiergate;
 mod tools;
 pub mod upstream;
+pub mod user_agent;
 pub mod websocket;
 
 pub use apps::{App, Apps};
+pub use browser::Browser;
 pub use component::{Component, Process, Ready};
 pub use gateway::{Backends, Gateway, RunningGateway};
 pub use guard::end_all_children;
-pub use provider::{Account, Endpoint, Fault, Key, Provider, TokenSpec};
+pub use oidc_provider::{OidcProvider, OidcProviderBuilder};
+pub use provider::{Account, Endpoint, Fault, IssuerInResponse, Key, Provider, TokenSpec};
 pub use raw_http::{RawResponse, raw_request, request};
 pub use socketio::{SocketIoAnswer, SocketIoCall};
 pub use tiergate::{Tiergate, TiergateBuilder, TiergatePorts};
 pub use tools::{free_port, repo_root, tool};
 pub use upstream::{Received, Upstream};
+pub use user_agent::{JarCookie, Step, UserAgent, Visit};
 pub use websocket::{WebSocketAnswer, WebSocketSession, websocket};
 
 pub(crate) use tools::lock;

@@ -127,7 +127,7 @@ pub(crate) fn invitation(stage: &Stage) -> String {
     for (place, what) in places {
         let _ = writeln!(out, "  {place:<62}  {}", paint(DIM, what));
     }
-    out + "\n" + &paint(BOLD, "Running until Ctrl-C.")
+    out + "\n" + paint(BOLD, "Running until Ctrl-C.").as_str()
 }
 
 /// The table again, by `curl` alone.
