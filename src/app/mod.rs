@@ -5,8 +5,10 @@
 //!                      └─▶ key fetchers, decision log, metrics
 //! ```
 
+mod background;
 mod build;
 mod connection;
+mod counted_store;
 mod lines;
 mod listener;
 mod once;

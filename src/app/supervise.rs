@@ -215,7 +215,7 @@ async fn tell_health(
     "health reporter"
 }
 
-async fn stopped(mut stopping: watch::Receiver<bool>) {
+pub(super) async fn stopped(mut stopping: watch::Receiver<bool>) {
     // An error means that the sender is gone, which is an end as well.
     let _ = stopping.wait_for(|stopping| *stopping).await;
 }

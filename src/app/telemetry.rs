@@ -12,7 +12,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::lines::Lines;
 use crate::check::{CacheResult, DecisionLog, DecisionRecord};
-use crate::config::{Log, LogFormat, LogLevel};
+use crate::config::{Log, LogFormat};
 use crate::types::{Clock, Protocol, Reason};
 
 /// How long the end of a log may take to be written when the service stops.
@@ -27,21 +27,18 @@ impl Drop for ServiceLog {
     }
 }
 
-/// Starts the service's own log. What the HTTP libraries say of each faulty
-/// peer is left out unless somebody is debugging: strangers could fill the log
-/// with it.
+/// Starts the service's own log. Of libraries it holds warnings only: at finer
+/// levels some write down what passes through them, tokens and cookies too, and
+/// strangers could fill the log with what the HTTP libraries say of each faulty
+/// peer.
 ///
 /// # Errors
 /// When its writer cannot be started.
 pub fn init_tracing(log: Log) -> io::Result<ServiceLog> {
     let lines = Lines::start("service-log", io::stderr(), Counter::noop())?;
     let level = log.level.as_str();
-    let filter = match log.level {
-        LogLevel::Debug | LogLevel::Trace => EnvFilter::new(level),
-        LogLevel::Error | LogLevel::Warn | LogLevel::Info => {
-            EnvFilter::new(format!("{level},h2=error,hyper=error,hyper_util=error"))
-        }
-    };
+    let libraries = if level == "error" { "error" } else { "warn" };
+    let filter = EnvFilter::new(format!("{libraries},tiergate={level},h2=error,hyper=error,hyper_util=error"));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(lines.clone()).with_target(false);
     std::panic::set_hook(Box::new(|panic| tracing::error!(%panic, "panicked")));
     // A second start in one process, as in tests, keeps the first log.

@@ -131,7 +131,7 @@ pub(crate) fn read_public_url(file: &ConfigFile, check: &mut Check<'_>) -> Optio
     let url = check.ok(url)?;
     if !url.https && !url.is_loopback() {
         check.notice(
-            "`public_url` is plain http: cookies cannot be marked `Secure`, and anybody on the way can read them",
+            "`public_url` is plain http: browsers keep the cookies of a sign-in for https (and loopback) only, so nobody can sign in there",
         );
     }
     Some(PublicUrl { origin: url.origin(), https: url.https })

@@ -223,12 +223,6 @@ fn check_login_has_a_place(file: &ConfigFile, check: &mut Check<'_>) {
 
 /// What this version reads and checks, but does not act on.
 fn say_what_waits(file: &ConfigFile, check: &mut Check<'_>) {
-    if file.identity_providers.iter().any(|provider| provider.login.is_some()) {
-        check.notice("`login` is read, but this version does not sign browsers in yet");
-    }
-    if file.sessions.is_some() {
-        check.notice("`sessions` is read, but this version keeps no sessions yet");
-    }
     if file.directory.is_some() {
         check.notice("`directory` is read, but this version asks no user directory yet");
     }

@@ -141,7 +141,7 @@ impl LiveSessions {
                 if let Some(flight) = self.refresh(id, &opened) {
                     match self.wait(flight).await {
                         Some(Landed::Done) => {
-                            opened = self.sessions.open(id).await.map_err(|error| no_session(&error))?
+                            opened = self.sessions.open(id).await.map_err(|error| no_session(&error))?;
                         }
                         Some(Landed::Ended) => return Err(NoSession::Expired),
                         // The provider cannot be asked: the session goes on to its own end.
