@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use super::supervise::stopped;
 use crate::backend::causes::Causes;
-use crate::session::{IndexKey, Lease, OnceKey, SessionKey, SessionStore, StoreError, StoreFuture, StoredSession};
+use crate::session::{IndexKey, Lease, OnceKey, SessionKey, SessionStore, StoreFuture, StoredSession};
 use crate::types::{Clock, UnixTime};
 
 /// How often the store is asked whether it works.

@@ -12,6 +12,7 @@ mod counted_store;
 mod lines;
 mod listener;
 mod once;
+mod readiness;
 mod supervise;
 mod telemetry;
 mod workers;

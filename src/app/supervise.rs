@@ -7,18 +7,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use metrics::{counter, gauge};
-use metrics_exporter_prometheus::PrometheusHandle;
+use metrics::counter;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
-use tonic_health::ServingStatus;
 use tonic_health::pb::health_server::Health;
 
 use super::build;
 use super::connection::{Job, Speaks};
 use super::listener::Listener;
+use super::readiness::{Operator, keep_metrics, tell_health};
 use super::telemetry::{self, Decisions};
 use super::workers::Workers;
 use crate::backend::http_client::HttpClient;
@@ -28,16 +27,8 @@ use crate::backend::system::{SystemClock, SystemRandom};
 use crate::check::{CheckService, Checker, KeyRefresh, Ports, TokenCache};
 use crate::config::{Config, ListenAddress};
 use crate::grpc::GrpcServer;
-use crate::http::{AdminServer, Aliases, HttpServer, Readiness, Status};
-use crate::token::Freshness;
+use crate::http::{AdminServer, Aliases, HttpServer};
 use crate::types::{Clock, ProviderId, Random};
-
-/// How often readiness is told to the gRPC health service.
-const HEALTH_PERIOD: Duration = Duration::from_millis(250);
-/// How often measured samples are folded into their buckets.
-const METRICS_PERIOD: Duration = Duration::from_secs(2);
-/// The gRPC service whose health is told besides that of the whole process.
-const AUTHORIZATION: &str = "envoy.service.auth.v3.Authorization";
 
 /// Runs the service until SIGTERM or SIGINT.
 ///
@@ -96,7 +87,11 @@ async fn run(config: &Config) -> anyhow::Result<()> {
     let listeners = [
         (&config.listen.grpc, "grpc", Speaks::Grpc(GrpcServer::new(check.clone(), health_service))),
         (&config.listen.http, "http", Speaks::Http(http_server(config, check))),
-        (&config.listen.admin, "admin", Speaks::Admin(AdminServer::new(Arc::new(Operator { keys, metrics })))),
+        (
+            &config.listen.admin,
+            "admin",
+            Speaks::Admin(AdminServer::new(Arc::new(Operator { keys, metrics, store: None }))),
+        ),
     ];
     for (address, name, speaks) in listeners {
         let listener = Listener::bind(address).with_context(|| cannot_listen(name, address))?;
@@ -112,7 +107,7 @@ async fn run(config: &Config) -> anyhow::Result<()> {
     while tasks.join_next().await.is_some() {}
     // The tasks are gone, and with them every other hold on the workers.
     if let Some(workers) = Arc::into_inner(workers) {
-        workers.join();
+        tokio::task::spawn_blocking(|| workers.join()).await.context("the workers could not be joined")?;
     }
     ended
 }
@@ -179,42 +174,6 @@ async fn accept<H: Health>(
     }
 }
 
-/// Folds measured samples into their buckets; without it they would pile up
-/// between two looks at the metrics.
-async fn keep_metrics(metrics: PrometheusHandle, stopping: watch::Receiver<bool>) -> &'static str {
-    let mut stopped = Box::pin(stopped(stopping));
-    let mut period = tokio::time::interval(METRICS_PERIOD);
-    loop {
-        tokio::select! {
-            () = &mut stopped => return "metrics",
-            _ = period.tick() => metrics.run_upkeep(),
-        }
-    }
-}
-
-async fn tell_health(
-    health: tonic_health::server::HealthReporter,
-    keys: Arc<ProviderKeys>,
-    stopping: watch::Receiver<bool>,
-) -> &'static str {
-    let mut stopped = Box::pin(stopped(stopping));
-    let mut period = tokio::time::interval(HEALTH_PERIOD);
-    loop {
-        tokio::select! {
-            () = &mut stopped => break,
-            _ = period.tick() => {}
-        }
-        let status = if can_decide(&keys).ready { ServingStatus::Serving } else { ServingStatus::NotServing };
-        for service in ["", AUTHORIZATION] {
-            health.set_service_status(service, status).await;
-        }
-    }
-    for service in ["", AUTHORIZATION] {
-        health.set_service_status(service, ServingStatus::NotServing).await;
-    }
-    "health reporter"
-}
-
 pub(super) async fn stopped(mut stopping: watch::Receiver<bool>) {
     // An error means that the sender is gone, which is an end as well.
     let _ = stopping.wait_for(|stopping| *stopping).await;
@@ -230,43 +189,6 @@ fn http_server(config: &Config, check: CheckService) -> HttpServer {
 
 fn cannot_listen(name: &str, address: &ListenAddress) -> String {
     format!("cannot listen on `{address}` (`listen.{name}`)")
-}
-
-/// What the admin listener shows.
-struct Operator {
-    keys: Arc<ProviderKeys>,
-    metrics: PrometheusHandle,
-}
-
-impl Readiness for Operator {
-    fn status(&self) -> Status {
-        can_decide(&self.keys)
-    }
-
-    fn metrics(&self) -> String {
-        for (provider, _, age) in self.keys.ages() {
-            if let Some(age) = age {
-                gauge!("tiergate_jwks_age_seconds", "provider" => provider.as_str().to_owned()).set(age.as_secs_f64());
-            }
-        }
-        self.metrics.render()
-    }
-}
-
-/// One provider with keys is enough to decide about its tokens; that another
-/// one is down must not take the service away from everybody.
-fn can_decide(keys: &ProviderKeys) -> Status {
-    let mut providers: Vec<(String, bool)> =
-        keys.ages().map(|(provider, freshness, _)| (provider.as_str().to_owned(), is_usable(freshness))).collect();
-    providers.sort();
-    Status { ready: providers.is_empty() || providers.iter().any(|(_, usable)| *usable), providers }
-}
-
-const fn is_usable(freshness: Freshness) -> bool {
-    match freshness {
-        Freshness::Fresh | Freshness::Stale => true,
-        Freshness::NeverLoaded | Freshness::TooOld => false,
-    }
 }
 
 /// Asks a provider for its keys because a token names one that is not known.

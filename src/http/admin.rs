@@ -17,10 +17,13 @@ use super::server::plain;
 /// Whether the service can decide.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Status {
-    /// Whether the service can decide about the tokens of some provider.
+    /// Whether the service can decide about the tokens of some provider, and
+    /// open sessions where there are any.
     pub ready: bool,
     /// The providers by id, and whether their keys are there.
     pub providers: Vec<(String, bool)>,
+    /// Whether the session store answers; `None` where nobody signs in.
+    pub session_store: Option<bool>,
 }
 
 /// What the admin listener shows.
@@ -65,7 +68,10 @@ impl AdminServer {
             .iter()
             .map(|(id, loaded)| (id.clone(), if *loaded { "keys loaded" } else { "no keys yet" }.into()))
             .collect();
-        let body = serde_json::json!({ "ready": status.ready, "providers": providers });
+        let mut body = serde_json::json!({ "ready": status.ready, "providers": providers });
+        if let (Some(works), Some(body)) = (status.session_store, body.as_object_mut()) {
+            body.insert("session_store".to_owned(), if works { "answers" } else { "does not answer" }.into());
+        }
         let mut response = Response::new(Full::from(format!("{body}\n")));
         if !status.ready {
             *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
