@@ -4,6 +4,7 @@ use crate::backend::jwks_fetch::JwksSettings;
 use crate::backend::jwks_source::JwksSource;
 use crate::check::{LoginPlace, Snapshot};
 use crate::config::{self, Config};
+use crate::oidc::{ClientAuth, ClientSettings};
 use crate::token::Issuers;
 
 /// Everything checks are decided by.
@@ -34,6 +35,28 @@ fn login(config: &Config) -> Option<LoginPlace> {
 /// When two providers share an issuer, which a valid config excludes.
 pub fn issuers(config: &Config) -> anyhow::Result<Issuers> {
     Ok(Issuers::new(config.identity_providers.iter().map(|provider| provider.tokens.clone()))?)
+}
+
+/// The clients that browsers sign in with, in the order of the config.
+///
+/// # Errors
+/// When a client's key cannot sign, which a valid config excludes.
+pub(super) fn clients(config: &Config) -> anyhow::Result<Vec<ClientSettings>> {
+    let logins =
+        config.identity_providers.iter().filter_map(|provider| Some((provider.id(), provider.login.as_ref()?)));
+    logins
+        .map(|(id, login)| {
+            Ok(ClientSettings {
+                provider: id.clone(),
+                label: id.as_str().to_owned(),
+                client_id: login.client_id.clone(),
+                auth: login.client_secret.clone().map_or(ClientAuth::None, ClientAuth::SecretBasic),
+                scopes: login.scopes.clone(),
+                extra_params: login.extra_params.clone(),
+                callback_path: login.callback_path.clone(),
+            })
+        })
+        .collect()
 }
 
 /// How the keys of each provider are found and kept.

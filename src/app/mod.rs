@@ -13,6 +13,8 @@ mod lines;
 mod listener;
 mod once;
 mod readiness;
+mod sign_in;
+mod stores;
 mod supervise;
 mod telemetry;
 mod workers;

@@ -14,10 +14,13 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tonic_health::pb::health_server::Health;
 
+use super::background::Background;
 use super::build;
 use super::connection::{Job, Speaks};
+use super::counted_store::watch_store;
 use super::listener::Listener;
 use super::readiness::{Operator, keep_metrics, tell_health};
+use super::sign_in::{SignIn, World};
 use super::telemetry::{self, Decisions};
 use super::workers::Workers;
 use crate::backend::http_client::HttpClient;
@@ -28,6 +31,8 @@ use crate::check::{CheckService, Checker, KeyRefresh, Ports, TokenCache};
 use crate::config::{Config, ListenAddress};
 use crate::grpc::GrpcServer;
 use crate::http::{AdminServer, Aliases, HttpServer};
+use crate::oidc::LiveSessions;
+use crate::session::SessionSource;
 use crate::types::{Clock, ProviderId, Random};
 
 /// Runs the service until SIGTERM or SIGINT.
@@ -48,8 +53,9 @@ async fn run(config: &Config) -> anyhow::Result<()> {
     let metrics = telemetry::install_metrics().context("the metrics cannot be installed")?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let random: Arc<dyn Random> = Arc::new(SystemRandom);
+    let http = HttpClient::new()?;
     let world = JwksWorld {
-        client: HttpClient::new()?,
+        client: http.clone(),
         clock: Arc::clone(&clock),
         random: Arc::clone(&random),
         observer: Arc::new(CountRefreshes),
@@ -61,11 +67,26 @@ async fn run(config: &Config) -> anyhow::Result<()> {
     let decisions = Decisions::start(tiers, snapshot.policy.fingerprint(), Arc::clone(&clock))
         .context("the decision log cannot be started")?;
     let refresh = Arc::new(AskProvider(Arc::clone(&keys)));
-    let ports =
-        Ports { keys: Arc::<ProviderKeys>::clone(&keys), refresh, clock: Arc::clone(&clock), random, sessions: None };
+    let (background, running) = Background::start();
+    let world = World {
+        http,
+        keys: Arc::<ProviderKeys>::clone(&keys),
+        key_refresh: Arc::<AskProvider>::clone(&refresh),
+        clock: Arc::clone(&clock),
+        random: Arc::clone(&random),
+        background,
+    };
+    let sign_in = SignIn::open(config, world).await?;
+    let ports = Ports {
+        keys: Arc::<ProviderKeys>::clone(&keys),
+        refresh,
+        clock: Arc::clone(&clock),
+        random,
+        sessions: sign_in.as_ref().map(|parts| Arc::<LiveSessions>::clone(&parts.live) as Arc<dyn SessionSource>),
+    };
     let cache = TokenCache::new(u64::from(config.limits.token_cache));
     let checker = Arc::new(Checker::new(snapshot, cache, ports));
-    let check = CheckService::new(checker, Arc::new(decisions), clock);
+    let check = CheckService::new(checker, Arc::new(decisions), Arc::clone(&clock));
 
     let mut tasks: JoinSet<&'static str> = JoinSet::new();
     let (stop, stopping) = watch::channel(false);
@@ -75,6 +96,11 @@ async fn run(config: &Config) -> anyhow::Result<()> {
             fetcher.run(shutdown).await;
             "key fetcher"
         });
+    }
+    let store = sign_in.as_ref().map(|parts| Arc::clone(&parts.store_works));
+    if let Some(parts) = &sign_in {
+        let works = Arc::clone(&parts.store_works);
+        tasks.spawn(watch_store(Arc::clone(&parts.store), Arc::clone(&clock), works, stopping.clone()));
     }
     let (health, health_service) = tonic_health::server::health_reporter();
     tasks.spawn(keep_metrics(metrics.clone(), stopping.clone()));
@@ -87,11 +113,7 @@ async fn run(config: &Config) -> anyhow::Result<()> {
     let listeners = [
         (&config.listen.grpc, "grpc", Speaks::Grpc(GrpcServer::new(check.clone(), health_service))),
         (&config.listen.http, "http", Speaks::Http(http_server(config, check))),
-        (
-            &config.listen.admin,
-            "admin",
-            Speaks::Admin(AdminServer::new(Arc::new(Operator { keys, metrics, store: None }))),
-        ),
+        (&config.listen.admin, "admin", Speaks::Admin(AdminServer::new(Arc::new(Operator { keys, metrics, store })))),
     ];
     for (address, name, speaks) in listeners {
         let listener = Listener::bind(address).with_context(|| cannot_listen(name, address))?;
@@ -109,6 +131,7 @@ async fn run(config: &Config) -> anyhow::Result<()> {
     if let Some(workers) = Arc::into_inner(workers) {
         tokio::task::spawn_blocking(|| workers.join()).await.context("the workers could not be joined")?;
     }
+    running.end().await;
     ended
 }
 
