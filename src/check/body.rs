@@ -9,6 +9,7 @@ use minijinja::{AutoEscape, Environment, Output, State, UndefinedBehavior, Value
 use serde_json::json;
 
 use super::outcome::{Body, DenyKind};
+use super::style::STYLE;
 use crate::policy::Required;
 use crate::types::{Protocol, Reason};
 
@@ -140,6 +141,7 @@ pub(crate) fn html_body(refusal: &Refusal<'_>) -> Body {
         let _ = write!(asks, "<p><a href=\"{}\">Sign in</a></p>", escape_html(refusal.login_url));
     }
     let text = PAGE
+        .replace("{style}", STYLE)
         .replace("{title}", title(refusal.status))
         .replace("{status}", &refusal.status.to_string())
         .replace("{message}", message(refusal))
@@ -155,20 +157,14 @@ const PAGE: &str = "<!doctype html>
 <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">
 <meta name=\"color-scheme\" content=\"light dark\">
 <title>{title}</title>
-<style>
-:root { color-scheme: light dark; font: 1rem/1.5 system-ui, sans-serif; }
-body { min-height: 100vh; margin: 0; display: grid; place-items: center; background: Canvas; color: CanvasText; }
-main { max-width: 34rem; padding: 2rem; }
-h1 { font-size: 1.75rem; line-height: 1.2; margin: 0 0 1rem; }
-small { opacity: .75; overflow-wrap: anywhere; }
-</style>
+<style>{style}</style>
 </head>
 <body>
 <main>
 <h1>{title}</h1>
 <p>{message}</p>
 {asks}
-<p><small>{status} · request {request_id}</small></p>
+<p class=\"ref\">{status} · request {request_id}</p>
 </main>
 </body>
 </html>

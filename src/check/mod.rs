@@ -23,6 +23,7 @@ mod pages;
 mod places;
 mod request_kind;
 mod service;
+mod style;
 mod token_cache;
 
 pub use assertion::{AssertionKeys, AssertionSettings};
@@ -34,7 +35,9 @@ pub use identity_headers::{
 pub use login::{LoginPlace, LoginRedirect};
 pub use outcome::{Allow, Answer, Body, CheckOutcome, DecisionRecord, Denial, DenyKind, Response};
 pub use pages::{OwnPages, Page, PageRequest};
+pub(crate) use request_kind::{is_navigation, is_request_id};
 pub use service::{CheckService, DecisionLog};
+pub(crate) use style::{STYLE, style_source};
 pub use token_cache::{CacheResult, TokenCache};
 
 pub use crate::token::KeyRefresh;

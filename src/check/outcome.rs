@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::login::LoginRedirect;
+use super::style::style_source;
 use super::token_cache::CacheResult;
 use crate::policy::Required;
 use crate::session::SetCookie;
@@ -145,7 +146,7 @@ impl Denial {
             ("x-content-type-options", "nosniff".to_owned()),
         ];
         if self.body.content_type.starts_with("text/html") {
-            headers.push(("content-security-policy", PAGE_POLICY.to_owned()));
+            headers.push(("content-security-policy", page_policy()));
             headers.push(("referrer-policy", "no-referrer".to_owned()));
         }
         if let Some(challenge) = &self.challenge {
@@ -164,8 +165,12 @@ impl Denial {
 }
 
 /// A refusal page runs nothing, loads nothing and cannot be framed.
-const PAGE_POLICY: &str =
-    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+fn page_policy() -> String {
+    format!(
+        "default-src 'none'; style-src {}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+        style_source()
+    )
+}
 
 /// A body and its media type.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -48,7 +48,7 @@ fn is_token(text: &str) -> bool {
 }
 
 /// Whether somebody looks at the answer in a browser window.
-pub(super) fn is_navigation(request: &RequestView<'_>) -> bool {
+pub(crate) fn is_navigation(request: &RequestView<'_>) -> bool {
     let grpc = |value: &[u8]| value.starts_with(b"application/grpc");
     if is_websocket(request) || request.header_values("content-type").any(grpc) {
         return false;
@@ -133,7 +133,7 @@ pub(super) fn upstream_cookies(request: &RequestView<'_>) -> UpstreamCookies {
 }
 
 /// Whether a request id of the proxy can be passed on as it is.
-pub(super) fn is_request_id(text: &str) -> bool {
+pub(crate) fn is_request_id(text: &str) -> bool {
     (1..=128).contains(&text.len())
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b':'))
 }

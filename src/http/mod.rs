@@ -3,6 +3,7 @@
 
 mod admin;
 mod answer;
+pub mod pages;
 mod server;
 mod target;
 

@@ -27,6 +27,7 @@ mod provider;
 mod query;
 mod relying_party;
 mod renew;
+mod return_target;
 mod userinfo;
 mod vouch;
 
@@ -37,6 +38,7 @@ pub use http_client::{HttpClient, HttpError};
 pub use live_sessions::{LivePorts, LiveSessions, RefreshWatch, Refreshed, Vouch};
 pub use provider::MetadataError;
 pub use relying_party::{LoginProvider, Redirect, RelyingParty, RelyingPartyPorts, SetupError};
+pub use return_target::{ReturnTarget, ReturnTargetError};
 
 #[cfg(test)]
 mod fixture;

@@ -1,0 +1,187 @@
+//! Who is signed in, with what, and where else.
+
+use serde::Serialize;
+use serde_json::json;
+
+use super::content::{Kind, Moment, Notice, json_page, redirect};
+use super::request::Visit;
+use super::{Pages, SigningIn, Who, browser, renewed};
+use crate::check::Page;
+use crate::session::{LiveSession, SessionKey, SessionListing, SetCookie, StoreError};
+use crate::types::{Principal, Reason};
+
+/// The most sessions on one page.
+const MAX_SHOWN: usize = 50;
+
+#[derive(Serialize)]
+struct Person<'a> {
+    name: &'a str,
+    email: Option<&'a str>,
+    provider: &'a str,
+    tiers: Vec<String>,
+    until: Moment,
+}
+
+#[derive(Serialize)]
+struct Row {
+    key: String,
+    browser: String,
+    own: bool,
+    since: Moment,
+    until: Moment,
+}
+
+impl Pages {
+    /// `GET /`
+    pub(super) async fn portal(&self, visit: &Visit<'_>, parts: Option<&SigningIn>) -> Page {
+        let show = |values| self.content.page(visit, (200, Kind::Plain), "portal.html", "Start page", values);
+        let Some(parts) = parts else { return show(json!({})) };
+        match parts.who(visit).await {
+            Who::Somebody(live, _) => {
+                let person = self.person(parts, &live);
+                renewed(show(json!({ "person": person, "base": self.routes.base_path() })), &live)
+            }
+            Who::Nobody(_) => show(json!({ "login": self.routes.to("/login") })),
+            Who::Unknown => {
+                self.store_is_down(visit, "Whether you are signed in cannot be told. Try again in a moment.")
+            }
+        }
+    }
+
+    /// `GET /me`
+    pub(super) async fn me(&self, visit: &Visit<'_>, parts: Option<&SigningIn>) -> Page {
+        let problem = |status: u16, title: &str, reason: Reason, login_url: Option<String>| {
+            let mut problem =
+                json!({ "type": "about:blank", "title": title, "status": status, "reason": reason.as_str() });
+            if let (Some(problem), Some(url)) = (problem.as_object_mut(), login_url) {
+                problem.insert("login_url".to_owned(), url.into());
+            }
+            json_page(status, "application/problem+json", &problem)
+        };
+        let Some(parts) = parts else { return problem(401, "Not signed in", Reason::NoCredentials, None) };
+        match parts.who(visit).await {
+            Who::Somebody(live, _) => {
+                let principal = &live.principal;
+                let me = json!({
+                    "subject": principal.subject,
+                    "name": principal.name,
+                    "email": principal.email.as_ref().map(|email| email.address()),
+                    "provider": principal.provider.as_str(),
+                    "tiers": self.tiers(principal, false),
+                    "scopes": principal.scopes.iter().collect::<Vec<_>>(),
+                    "expires_at": live.ends_at.to_string(),
+                });
+                renewed(json_page(200, "application/json", &me), &live)
+            }
+            Who::Nobody(_) => {
+                let login_url = format!("{}{}", parts.public_origin, self.routes.to("/login"));
+                problem(401, "Not signed in", Reason::NoCredentials, Some(login_url))
+            }
+            Who::Unknown => problem(503, "Sessions cannot be read right now", Reason::Unavailable, None),
+        }
+    }
+
+    /// `GET /sessions`
+    pub(super) async fn sessions(&self, visit: &Visit<'_>, parts: &SigningIn) -> Page {
+        let (live, id) = match parts.who(visit).await {
+            Who::Somebody(live, id) => (live, id),
+            Who::Nobody(_) => return self.nobody(visit, parts),
+            Who::Unknown => return self.store_is_down(visit, UNREADABLE),
+        };
+        let own = SessionKey::of(&id);
+        let Ok((rows, more)) = rows(parts, &live, own).await else {
+            return self.store_is_down(visit, UNREADABLE);
+        };
+        let values = json!({ "sessions": rows, "more": more, "base": self.routes.base_path() });
+        renewed(self.content.page(visit, (200, Kind::Form), "sessions.html", "Your sessions", values), &live)
+    }
+
+    /// `POST /sessions/revoke` with `key`; only a session of the same person.
+    pub(super) async fn revoke(&self, visit: &Visit<'_>, parts: &SigningIn) -> Page {
+        if !visit.is_same_origin(&parts.public_origin) {
+            return self.from_elsewhere(visit);
+        }
+        let form = match visit.form() {
+            Ok(form) => form,
+            Err(error) => return self.no_form(visit, error),
+        };
+        let (live, id) = match parts.who(visit).await {
+            Who::Somebody(live, id) => (live, id),
+            Who::Nobody(_) => return self.nobody(visit, parts),
+            Who::Unknown => return self.store_is_down(visit, NOT_ENDED),
+        };
+        let Some(key) = form.field("key").and_then(|key| SessionKey::parse(&key)) else {
+            let notice = Notice::new(400, "Which session?", "The form names no session, so nothing was ended.");
+            return self.content.notice(visit, &notice.action("Your sessions", self.routes.to("/sessions")));
+        };
+        let principal = &live.principal;
+        let Ok(own) = parts.sessions.of_subject(&principal.issuer, &principal.subject).await else {
+            return self.store_is_down(visit, NOT_ENDED);
+        };
+        // One that is over already, or that of somebody else, is no error: it is not in the list.
+        if own.contains(&key) && parts.sessions.end(key).await.is_err() {
+            return self.store_is_down(visit, NOT_ENDED);
+        }
+        let to = |page: &str| format!("{}{}", parts.public_origin, self.routes.to(page));
+        if key == SessionKey::of(&id) {
+            return redirect(to("/"), &[SetCookie::clear_session(), SetCookie::clear_rounds()]);
+        }
+        renewed(redirect(to("/sessions"), &[]), &live)
+    }
+
+    fn person<'a>(&self, parts: &'a SigningIn, live: &'a LiveSession) -> Person<'a> {
+        let principal = &live.principal;
+        let providers = parts.relying_party.providers();
+        let provider = providers.iter().find(|provider| provider.id == principal.provider);
+        Person {
+            name: shown_name(principal),
+            email: principal.email.as_ref().map(|email| email.address()),
+            provider: provider.map_or(principal.provider.as_str(), |provider| &provider.label),
+            tiers: self.tiers(principal, true),
+            until: Moment::of(live.ends_at),
+        }
+    }
+
+    /// The tiers of a person under the policy that is live, by name or as people read them.
+    fn tiers(&self, principal: &Principal, labels: bool) -> Vec<String> {
+        let snapshot = self.checker.snapshot();
+        let tiers = snapshot.policy.tiers();
+        let held = tiers.held_by(Some(principal));
+        held.iter().map(|tier| if labels { tiers.label(tier) } else { tiers.name(tier) }.to_owned()).collect()
+    }
+}
+
+const UNREADABLE: &str = "Your sessions cannot be listed. Try again in a moment.";
+const NOT_ENDED: &str = "The session was not ended. Try again in a moment.";
+
+/// What a person is called: by name, else by address, else by the provider's word for them.
+pub(super) fn shown_name(principal: &Principal) -> &str {
+    let email = principal.email.as_ref().map(|email| email.address());
+    principal.name.as_deref().or(email).unwrap_or(&principal.subject)
+}
+
+/// The sessions of the person, this one first, then the newest; and how many are not shown.
+async fn rows(parts: &SigningIn, live: &LiveSession, own: SessionKey) -> Result<(Vec<Row>, usize), StoreError> {
+    let principal = &live.principal;
+    let mut keys = parts.sessions.of_subject(&principal.issuer, &principal.subject).await?;
+    keys.retain(|key| *key != own);
+    keys.insert(0, own);
+    let more = keys.len().saturating_sub(MAX_SHOWN);
+    let mut listings: Vec<SessionListing> = Vec::new();
+    for key in keys.into_iter().take(MAX_SHOWN) {
+        listings.extend(parts.sessions.look_at(key).await?);
+    }
+    let since = |listing: &SessionListing| listing.card.as_ref().map(|card| card.signed_in_at);
+    listings.sort_by_key(|listing| (listing.key != own, std::cmp::Reverse(since(listing))));
+    let row = |listing: SessionListing| {
+        let card = listing.card?;
+        Some(Row {
+            key: listing.key.to_string(),
+            browser: browser::name(&card.user_agent),
+            own: listing.key == own,
+            since: Moment::of(card.signed_in_at),
+            until: Moment::of(listing.ends_at),
+        })
+    };
+    Ok((listings.into_iter().filter_map(row).collect(), more))
+}

@@ -1,0 +1,241 @@
+//! The service's own pages for browsers: signing in and out, the portal, the
+//! own sessions; and the two ways by which a provider ends sessions.
+//!
+//! ```text
+//! PageRequest ──route──▶ sign_in, sign_out, account ──page──▶ Page
+//! ```
+//!
+//! Whatever says where a browser may go comes from the config: nothing here
+//! reads `Host` or a forwarded header.
+
+mod account;
+mod browser;
+mod content;
+mod failures;
+mod port;
+mod request;
+mod rounds;
+mod route;
+mod sign_in;
+mod sign_out;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use port::{SignIn, SignInFuture};
+
+use content::{Content, Notice};
+use request::Visit;
+use route::{Route, Routes};
+
+use crate::check::{Checker, OwnPages, Page, PageRequest};
+use crate::session::{LiveSession, NoSession, SessionCookie, SessionId, SessionSource, Sessions};
+use crate::types::{Clock, Reason};
+
+/// How long an answer may take; a provider that hangs takes no longer.
+const LIMIT: Duration = Duration::from_secs(6);
+
+/// What the pages of a service have in common.
+#[derive(Debug, Clone)]
+pub struct PageSettings {
+    /// Under what path they live, without a trailing `/`.
+    pub base_path: String,
+    /// Whether `/login`, `/logout` and `/dashboard` lead here too.
+    pub seed_paths: bool,
+}
+
+/// What it takes to sign people in.
+pub struct SigningIn {
+    /// Speaks with the providers.
+    pub relying_party: Arc<dyn SignIn>,
+    /// Opens sessions as a check does.
+    pub source: Arc<dyn SessionSource>,
+    /// Lists and ends sessions.
+    pub sessions: Sessions,
+    /// What browsers see of the service: scheme, host and port.
+    pub public_origin: String,
+    /// The origins of the providers: they may frame the front-channel logout,
+    /// and the form that signs out leads to them.
+    pub provider_origins: Vec<String>,
+}
+
+/// The pages, one per process.
+pub struct Pages {
+    routes: Routes,
+    content: Content,
+    checker: Arc<Checker>,
+    clock: Arc<dyn Clock>,
+    signing_in: Option<SigningIn>,
+}
+
+/// Whose browser it is.
+enum Who {
+    Somebody(Arc<LiveSession>, SessionId),
+    Nobody(Why),
+    /// The store does not answer.
+    Unknown,
+}
+
+/// Why there is no session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Why {
+    NoCookie,
+    Malformed,
+    Several,
+    NotThere,
+    NotOurs,
+    Over,
+}
+
+impl Pages {
+    /// Pages of `checker`'s service; without `signing_in`, only those that
+    /// need nobody signed in.
+    #[must_use]
+    pub fn new(
+        settings: PageSettings,
+        checker: Arc<Checker>,
+        clock: Arc<dyn Clock>,
+        signing_in: Option<SigningIn>,
+    ) -> Self {
+        let PageSettings { base_path, seed_paths } = settings;
+        let providers = signing_in.as_ref().map(|parts| parts.relying_party.providers()).unwrap_or_default();
+        let routes = Routes::new(base_path, seed_paths, providers);
+        let origins = signing_in.as_ref().map(|parts| parts.provider_origins.as_slice()).unwrap_or_default();
+        let content = Content::new(origins);
+        Self { routes, content, checker, clock, signing_in }
+    }
+
+    async fn respond(&self, visit: &Visit<'_>) -> Page {
+        let Some(route) = self.routes.find(visit.path()) else { return self.not_there(visit) };
+        let methods = route.methods();
+        if !methods.contains(&visit.method()) {
+            return self.wrong_method(visit, methods);
+        }
+        if visit.method() == "POST" && visit.body().is_none() {
+            return self.not_routed(visit, methods);
+        }
+        match (route, &self.signing_in) {
+            (Route::Jwks, _) => self.jwks(visit),
+            (Route::Portal, parts) => self.portal(visit, parts.as_ref()).await,
+            (Route::Me, parts) => self.me(visit, parts.as_ref()).await,
+            (Route::Login, Some(parts)) => self.login(visit, parts).await,
+            (Route::Callback(provider), Some(parts)) => self.callback(visit, parts, provider).await,
+            (Route::Logout, Some(parts)) if visit.method() == "POST" => self.sign_out(visit, parts).await,
+            (Route::Logout, Some(parts)) => self.confirm_sign_out(visit, parts).await,
+            (Route::BackChannel, Some(parts)) => Self::back_channel(visit, parts).await,
+            (Route::FrontChannel, Some(parts)) => self.front_channel(visit, parts).await,
+            (Route::Sessions, Some(parts)) => self.sessions(visit, parts).await,
+            (Route::Revoke, Some(parts)) => self.revoke(visit, parts).await,
+            (
+                Route::Login
+                | Route::Callback(_)
+                | Route::Logout
+                | Route::BackChannel
+                | Route::FrontChannel
+                | Route::Sessions
+                | Route::Revoke,
+                None,
+            ) => self.not_there(visit),
+        }
+    }
+
+    fn jwks(&self, visit: &Visit<'_>) -> Page {
+        let Some(body) = self.checker.assertion_jwks() else { return self.not_there(visit) };
+        let headers = vec![
+            ("content-type", "application/jwk-set+json".to_owned()),
+            ("cache-control", "public, max-age=300".to_owned()),
+            ("x-content-type-options", "nosniff".to_owned()),
+        ];
+        Page { status: 200, headers, body }
+    }
+
+    fn not_there(&self, visit: &Visit<'_>) -> Page {
+        let notice = Notice::new(404, "There is no such page", "The address leads nowhere on this service.");
+        self.content.notice(visit, &notice.action("To the start page", self.routes.portal()))
+    }
+
+    fn wrong_method(&self, visit: &Visit<'_>, methods: &[&str]) -> Page {
+        let text = "This address does not answer requests of this kind.";
+        let notice = Notice::new(405, "This does not work here", text);
+        let mut page = self.content.notice(visit, &notice.action("To the start page", self.routes.portal()));
+        page.headers.push(("allow", methods.join(", ")));
+        page
+    }
+
+    /// The form came to the check, which reads no bodies: the proxy has no
+    /// route for it.
+    fn not_routed(&self, visit: &Visit<'_>, methods: &[&str]) -> Page {
+        let text = "The form was not read, and nothing was changed. The proxy of this site has to route POST requests \
+                    for this address to the HTTP listener of Tiergate; tell whoever runs it.";
+        let notice = Notice::new(405, "This form goes nowhere", text);
+        let mut page = self.content.notice(visit, &notice.action("To the start page", self.routes.portal()));
+        page.headers.push(("allow", methods.join(", ")));
+        page
+    }
+
+    fn store_is_down(&self, visit: &Visit<'_>, text: &str) -> Page {
+        let notice = Notice::new(503, "Sessions cannot be read right now", text).reason(Reason::Unavailable);
+        let again = notice.action("To the start page", self.routes.portal());
+        let mut page = self.content.notice(visit, &again);
+        page.headers.push(("retry-after", "5".to_owned()));
+        page
+    }
+
+    /// A request that changes something has to come from one of these pages.
+    fn from_elsewhere(&self, visit: &Visit<'_>) -> Page {
+        let text = "The request did not come from a page of this site, so nothing was changed. If you pressed a \
+                    button here, your browser or a proxy hides where the request came from.";
+        let notice = Notice::new(403, "This request came from elsewhere", text);
+        self.content.notice(visit, &notice.action("To the start page", self.routes.portal()))
+    }
+}
+
+impl SigningIn {
+    async fn who(&self, visit: &Visit<'_>) -> Who {
+        let id = match &visit.cookies.session {
+            SessionCookie::One(id) => id,
+            SessionCookie::None => return Who::Nobody(Why::NoCookie),
+            SessionCookie::Malformed => return Who::Nobody(Why::Malformed),
+            SessionCookie::Multiple => return Who::Nobody(Why::Several),
+        };
+        match self.source.find(id).await {
+            Ok(live) => Who::Somebody(live, id.clone()),
+            Err(NoSession::Unknown) => Who::Nobody(Why::NotThere),
+            Err(NoSession::Broken) => Who::Nobody(Why::NotOurs),
+            Err(NoSession::Expired) => Who::Nobody(Why::Over),
+            Err(NoSession::Unavailable) => Who::Unknown,
+        }
+    }
+}
+
+/// Hands on a cookie that the session source wants the browser to have.
+fn renewed(mut page: Page, live: &LiveSession) -> Page {
+    if let Some(cookie) = &live.set_cookie {
+        page.headers.push(("set-cookie", cookie.header_value()));
+    }
+    page
+}
+
+impl OwnPages for Pages {
+    fn owns(&self, path: &str) -> bool {
+        self.routes.owns(path)
+    }
+
+    fn answer<'a>(&'a self, request: &'a PageRequest<'a>) -> Pin<Box<dyn Future<Output = Page> + Send + 'a>> {
+        Box::pin(async move {
+            let visit = Visit::of(request);
+            if self.signing_in.is_none() {
+                return self.respond(&visit).await;
+            }
+            match tokio::time::timeout(LIMIT, self.respond(&visit)).await {
+                Ok(page) => page,
+                Err(_) => self.store_is_down(&visit, "The answer took too long. Try again in a moment."),
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,153 @@
+//! A request for a page, read strictly: what it is, where it comes from, what
+//! its query and its form say.
+
+use std::borrow::Cow;
+
+use crate::check::{PageRequest, is_navigation, is_request_id};
+use crate::session::BrowserCookies;
+use crate::types::{Protocol, RequestView};
+
+/// The largest form, in bytes.
+pub(crate) const MAX_FORM: usize = 64 * 1024;
+
+/// One request with what its headers say.
+pub(super) struct Visit<'a> {
+    request: &'a PageRequest<'a>,
+    pub(super) cookies: BrowserCookies,
+}
+
+/// Why a form is not read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NoForm {
+    TooLarge,
+    /// The content type is another one.
+    NotAForm,
+}
+
+impl<'a> Visit<'a> {
+    pub(super) fn of(request: &'a PageRequest<'a>) -> Self {
+        let cookies = request.headers.iter().filter(|(name, _)| *name == "cookie").map(|(_, value)| *value);
+        Self { request, cookies: BrowserCookies::read(&cookies) }
+    }
+
+    pub(super) fn method(&self) -> &'a str {
+        self.request.method
+    }
+
+    pub(super) fn path(&self) -> &'a str {
+        self.request.path
+    }
+
+    pub(super) fn query(&self) -> &'a [u8] {
+        self.request.query
+    }
+
+    pub(super) fn body(&self) -> Option<&'a [u8]> {
+        self.request.body
+    }
+
+    /// Whether somebody looks at the answer in a browser window. A form that
+    /// was sent is one navigation more.
+    pub(super) fn is_navigation(&self) -> bool {
+        is_navigation(&RequestView {
+            protocol: Protocol::ForwardAuth,
+            method: "GET",
+            target: self.request.path.as_bytes(),
+            host: None,
+            headers: self.request.headers,
+            route_tier: None,
+            request_id: None,
+        })
+    }
+
+    /// Whether the browser only fetches ahead, with nobody there (Fetch
+    /// standard, `Sec-Purpose`; older browsers say `Purpose` or `X-Moz`).
+    pub(super) fn is_ahead(&self) -> bool {
+        ["sec-purpose", "purpose", "x-purpose", "x-moz"]
+            .iter()
+            .flat_map(|name| self.values(name))
+            .any(|value| value.to_ascii_lowercase().windows(8).any(|word| matches!(word, b"prefetch" | b"prerende")))
+    }
+
+    /// Whether the page would be shown inside another one.
+    pub(super) fn is_framed(&self) -> bool {
+        self.values("sec-fetch-dest").any(|value| {
+            [&b"iframe"[..], b"frame", b"embed", b"object", b"fencedframe"]
+                .iter()
+                .any(|framed| value.trim_ascii().eq_ignore_ascii_case(framed))
+        })
+    }
+
+    /// Whether a request that changes something comes from a page of our own
+    /// origin. A browser that does not say `Sec-Fetch-Site` says `Origin`.
+    pub(super) fn is_same_origin(&self, public_origin: &str) -> bool {
+        let mut sites = self.values("sec-fetch-site");
+        if let Some(site) = sites.next() {
+            return site == b"same-origin" && sites.next().is_none();
+        }
+        self.single("origin").is_some_and(|origin| origin == public_origin.as_bytes())
+    }
+
+    /// The id by which the proxy knows the request.
+    pub(super) fn reference(&self) -> Option<&'a str> {
+        self.single("x-request-id").and_then(|id| std::str::from_utf8(id).ok()).filter(|id| is_request_id(id))
+    }
+
+    pub(super) fn user_agent(&self) -> Cow<'a, str> {
+        String::from_utf8_lossy(self.single("user-agent").unwrap_or_default())
+    }
+
+    /// The values of a parameter of the query, decoded.
+    pub(super) fn parameters(&self, name: &str) -> Vec<String> {
+        fields(self.request.query, name)
+    }
+
+    /// The value of a parameter that stands exactly once.
+    pub(super) fn parameter(&self, name: &str) -> Option<String> {
+        once(self.parameters(name))
+    }
+
+    /// The form that was sent; no body is an empty form.
+    pub(super) fn form(&self) -> Result<Form<'a>, NoForm> {
+        let body = self.request.body.unwrap_or_default();
+        if body.len() > MAX_FORM {
+            return Err(NoForm::TooLarge);
+        }
+        let is_form = self.single("content-type").is_some_and(|kind| {
+            let kind = kind.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+            kind.eq_ignore_ascii_case(b"application/x-www-form-urlencoded")
+        });
+        if is_form || body.is_empty() { Ok(Form(body)) } else { Err(NoForm::NotAForm) }
+    }
+
+    fn values(&self, name: &'a str) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        self.request.headers.iter().filter(move |(held, _)| *held == name).map(|(_, value)| *value)
+    }
+
+    fn single(&self, name: &'a str) -> Option<&'a [u8]> {
+        let mut values = self.values(name);
+        let first = values.next()?;
+        values.next().is_none().then_some(first)
+    }
+}
+
+/// The fields of a form.
+#[derive(Clone, Copy)]
+pub(super) struct Form<'a>(&'a [u8]);
+
+impl Form<'_> {
+    /// The value of a field that stands exactly once.
+    pub(super) fn field(&self, name: &str) -> Option<String> {
+        once(fields(self.0, name))
+    }
+}
+
+fn fields(encoded: &[u8], name: &str) -> Vec<String> {
+    url::form_urlencoded::parse(encoded).filter(|(held, _)| held == name).map(|(_, value)| value.into_owned()).collect()
+}
+
+fn once(values: Vec<String>) -> Option<String> {
+    let mut values = values.into_iter();
+    let first = values.next()?;
+    values.next().is_none().then_some(first)
+}

@@ -1,0 +1,217 @@
+//! Signing in: to the provider and back.
+
+use metrics::counter;
+use serde::Serialize;
+use serde_json::json;
+
+use super::content::{Kind, Notice, redirect};
+use super::request::Visit;
+use super::{Pages, SigningIn, Who, failures, renewed, rounds};
+use crate::check::Page;
+use crate::oidc::{CallbackError, LoginProvider, ReturnTarget, ReturnTargetError, SignInError};
+use crate::session::{SESSION_COOKIE, SetCookie};
+use crate::types::{ProviderId, Reason};
+
+#[derive(Serialize)]
+struct Choice<'a> {
+    label: &'a str,
+    href: String,
+}
+
+impl Pages {
+    /// `GET /login?rd=…[&provider=id][&again=1]`
+    pub(super) async fn login(&self, visit: &Visit<'_>, parts: &SigningIn) -> Page {
+        if visit.is_framed() {
+            let text = "Signing in does not work inside another page. Open this site in a tab of its own.";
+            return self.content.notice(visit, &Notice::new(403, "Sign in in your own tab", text));
+        }
+        let target = self.return_target(visit, parts);
+        let why = match parts.who(visit).await {
+            Who::Somebody(live, _) => {
+                let cleared = visit.cookies.rounds.map(|_| SetCookie::clear_rounds());
+                let page = redirect(format!("{}{target}", parts.public_origin), cleared.as_slice());
+                return renewed(page, &live);
+            }
+            Who::Unknown => {
+                let text = "Nobody can be signed in, because sessions cannot be kept right now. Try again in a moment.";
+                return self.store_is_down(visit, text);
+            }
+            Who::Nobody(why) => why,
+        };
+        if visit.is_ahead() || !visit.is_navigation() {
+            return self.nobody(visit, parts);
+        }
+        if visit.method() == "HEAD" {
+            return self.choose(visit, parts, &target, 200);
+        }
+        let again = visit.parameter("again").is_some();
+        if !again && rounds::failed(visit.cookies.rounds, self.now()) >= rounds::LIMIT {
+            let retry = self.login_link(&target, None, true);
+            let notice = failures::round(why).action("Try once more", retry);
+            return self.content.notice(visit, &notice.action("To the start page", self.routes.portal()));
+        }
+        let mut page = match chosen(visit, parts.relying_party.providers()) {
+            Ok(Some(provider)) => self.begin(visit, parts, &provider.id, &target).await,
+            Ok(None) => self.choose(visit, parts, &target, 200),
+            Err(NoSuchProvider) => self.choose(visit, parts, &target, 400),
+        };
+        if again && visit.cookies.rounds.is_some() {
+            page.headers.push(("set-cookie", SetCookie::clear_rounds().header_value()));
+        }
+        page
+    }
+
+    /// `GET /callback/{provider}`
+    pub(super) async fn callback(&self, visit: &Visit<'_>, parts: &SigningIn, provider: &ProviderId) -> Page {
+        let was_signed_in = matches!(parts.who(visit).await, Who::Somebody(..));
+        let user_agent = visit.user_agent();
+        let completed = parts.relying_party.complete(provider, visit.query(), &visit.cookies, &user_agent).await;
+        match completed {
+            Ok(next) => {
+                count(provider, "ok");
+                let mut cookies = next.set_cookies;
+                let begins = |cookie: &SetCookie| cookie.header_value().starts_with(&format!("{SESSION_COOKIE}="));
+                if cookies.iter().any(begins) {
+                    let (count, first) = rounds::after_sign_in(visit.cookies.rounds, was_signed_in, self.now());
+                    cookies.push(SetCookie::rounds(count, first));
+                }
+                redirect(self.checked(parts, next.location), &cookies)
+            }
+            Err(error) => {
+                count(provider, failures::result_of(&error));
+                tracing::warn!(provider = provider.as_str(), error = %error, "sign-in failed");
+                let notice = failures::callback(&error)
+                    .action("To the start page", self.routes.portal())
+                    .action("Sign in again", self.routes.to("/login"));
+                let mut page = self.content.notice(visit, &notice);
+                // Which cookie belonged to the attempt is known only if it is the one there.
+                if let ([login], false) = (visit.cookies.logins.as_slice(), error == CallbackError::Store) {
+                    page.headers.push(("set-cookie", SetCookie::clear_login(login.slot).header_value()));
+                }
+                page
+            }
+        }
+    }
+
+    async fn begin(&self, visit: &Visit<'_>, parts: &SigningIn, provider: &ProviderId, target: &str) -> Page {
+        let begun = parts.relying_party.begin(provider, target, &visit.cookies).await;
+        let error = match begun {
+            Ok(next) => return redirect(next.location, &next.set_cookies),
+            Err(error) => error,
+        };
+        tracing::warn!(provider = provider.as_str(), error = %error, "sign-in does not begin");
+        let text = match error {
+            SignInError::UnknownProvider => return self.choose(visit, parts, target, 400),
+            SignInError::Store => {
+                count(provider, "store");
+                let text = "Nobody can be signed in, because sessions cannot be kept right now. Try again in a moment.";
+                return self.store_is_down(visit, text);
+            }
+            SignInError::Provider => {
+                "The place where you have your account does not answer, or not as it should. Try again in a moment; if \
+                 it stays so, tell whoever runs this site."
+            }
+        };
+        count(provider, "provider");
+        let notice = Notice::new(503, "You cannot sign in right now", text)
+            .reason(Reason::Unavailable)
+            .action("Try again", self.login_link(target, Some(provider), false))
+            .action("To the start page", self.routes.portal());
+        let mut page = self.content.notice(visit, &notice);
+        page.headers.push(("retry-after", "5".to_owned()));
+        page
+    }
+
+    fn choose(&self, visit: &Visit<'_>, parts: &SigningIn, target: &str, status: u16) -> Page {
+        let link = |provider: &LoginProvider| self.login_link(target, Some(&provider.id), false);
+        let providers = parts.relying_party.providers();
+        let choices: Vec<Choice<'_>> =
+            providers.iter().map(|provider| Choice { label: &provider.label, href: link(provider) }).collect();
+        self.content.page(visit, (status, Kind::Plain), "choose.html", "Sign in", json!({ "choices": choices }))
+    }
+
+    /// The answer for whoever would have to sign in and cannot from here.
+    pub(super) fn nobody(&self, visit: &Visit<'_>, parts: &SigningIn) -> Page {
+        let login = self.routes.to("/login");
+        let notice = Notice::new(401, "You are not signed in", "Sign in to see this page.")
+            .reason(Reason::NoCredentials)
+            .login_url(format!("{}{login}", parts.public_origin))
+            .action("Sign in", login);
+        self.content.notice(visit, &notice)
+    }
+
+    /// Where the browser wants to go, or the portal when it may not go there.
+    fn return_target(&self, visit: &Visit<'_>, parts: &SigningIn) -> String {
+        let refused = match visit.parameters("rd").as_slice() {
+            [] => return self.routes.portal(),
+            // The portal is where everybody may go, though it is one of our own pages.
+            [rd] if *rd == self.routes.portal() => return self.routes.portal(),
+            [rd] => match ReturnTarget::parse(rd, &parts.public_origin, |path| self.routes.owns(path)) {
+                Ok(target) => return target.as_str().to_owned(),
+                Err(error) => error,
+            },
+            _ => ReturnTargetError::Repeated,
+        };
+        count_refused(refused);
+        self.routes.portal()
+    }
+
+    /// Judges the end of a sign-in once more: what was kept meanwhile may have
+    /// been written under another config.
+    fn checked(&self, parts: &SigningIn, location: String) -> String {
+        let portal = format!("{}{}", parts.public_origin, self.routes.portal());
+        if location == portal {
+            return location;
+        }
+        match ReturnTarget::parse(&location, &parts.public_origin, |path| self.routes.owns(path)) {
+            Ok(target) => format!("{}{}", parts.public_origin, target.as_str()),
+            Err(error) => {
+                count_refused(error);
+                portal
+            }
+        }
+    }
+
+    fn login_link(&self, target: &str, provider: Option<&ProviderId>, again: bool) -> String {
+        let mut query = url::form_urlencoded::Serializer::new(String::new());
+        if let Some(provider) = provider {
+            query.append_pair("provider", provider.as_str());
+        }
+        if again {
+            query.append_pair("again", "1");
+        }
+        if target != self.routes.portal() {
+            query.append_pair("rd", target);
+        }
+        let query = query.finish();
+        if query.is_empty() { self.routes.to("/login") } else { self.routes.to(&format!("/login?{query}")) }
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.clock.now().as_secs()).unwrap_or(0)
+    }
+}
+
+struct NoSuchProvider;
+
+/// The provider to sign in at; none while there are several and none is named.
+fn chosen<'a>(visit: &Visit<'_>, providers: &'a [LoginProvider]) -> Result<Option<&'a LoginProvider>, NoSuchProvider> {
+    let named = visit.parameters("provider");
+    match (named.as_slice(), providers) {
+        ([], [only]) => Ok(Some(only)),
+        ([], _) => Ok(None),
+        ([name], _) => {
+            let found = providers.iter().find(|provider| provider.id.as_str() == name);
+            found.map(Some).ok_or(NoSuchProvider)
+        }
+        _ => Err(NoSuchProvider),
+    }
+}
+
+fn count(provider: &ProviderId, result: &'static str) {
+    counter!("tiergate_login_total", "provider" => provider.as_str().to_owned(), "result" => result).increment(1);
+}
+
+fn count_refused(error: ReturnTargetError) {
+    counter!("tiergate_redirect_rejected_total", "reason" => error.as_str()).increment(1);
+}

@@ -1,0 +1,134 @@
+//! Signing out: by oneself, and by the provider over the back or the front channel.
+
+use metrics::counter;
+use serde_json::json;
+
+use super::account::shown_name;
+use super::content::{Kind, Notice, json_page, redirect};
+use super::request::{NoForm, Visit};
+use super::{Pages, SigningIn, Who, renewed};
+use crate::check::Page;
+use crate::oidc::LogoutTokenError;
+use crate::session::{SessionCookie, SetCookie};
+
+impl Pages {
+    /// `GET /logout`: asks first, so that no picture on another site signs anybody out.
+    pub(super) async fn confirm_sign_out(&self, visit: &Visit<'_>, parts: &SigningIn) -> Page {
+        match parts.who(visit).await {
+            Who::Somebody(live, _) => {
+                let values = json!({ "name": shown_name(&live.principal), "base": self.routes.base_path() });
+                renewed(self.content.page(visit, (200, Kind::Form), "logout.html", "Sign out?", values), &live)
+            }
+            Who::Nobody(_) => {
+                let notice = Notice::new(200, "You are signed out", "Nobody is signed in in this browser.")
+                    .action("To the start page", self.routes.portal());
+                self.content.notice(visit, &notice)
+            }
+            Who::Unknown => {
+                self.store_is_down(visit, "Whether you are signed in cannot be told. Try again in a moment.")
+            }
+        }
+    }
+
+    /// `POST /logout`, with `everywhere=1` for every session of the person.
+    pub(super) async fn sign_out(&self, visit: &Visit<'_>, parts: &SigningIn) -> Page {
+        if !visit.is_same_origin(&parts.public_origin) {
+            return self.from_elsewhere(visit);
+        }
+        let form = match visit.form() {
+            Ok(form) => form,
+            Err(error) => return self.no_form(visit, error),
+        };
+        let everywhere = form.field("everywhere").is_some_and(|value| value == "1");
+        let next = match &visit.cookies.session {
+            SessionCookie::One(id) => match parts.relying_party.sign_out(id, everywhere).await {
+                Ok(next) => next,
+                Err(error) => {
+                    tracing::warn!(error = %error, "sign-out failed");
+                    // The cookie stays: without it the session could not be ended any more.
+                    let text = "You are not signed out: your session cannot be ended right now. Try again in a moment.";
+                    return self.store_is_down(visit, text);
+                }
+            },
+            SessionCookie::None | SessionCookie::Malformed | SessionCookie::Multiple => None,
+        };
+        let next = next.unwrap_or_else(|| format!("{}{}", parts.public_origin, self.routes.portal()));
+        redirect(next, &[SetCookie::clear_session(), SetCookie::clear_rounds()])
+    }
+
+    /// `POST /backchannel-logout` (OIDC Back-Channel Logout 1.0 section 2.5).
+    pub(super) async fn back_channel(visit: &Visit<'_>, parts: &SigningIn) -> Page {
+        let token = match visit.form() {
+            Ok(form) => form.field("logout_token"),
+            Err(NoForm::NotAForm) => None,
+            Err(NoForm::TooLarge) => {
+                count_logout("too_large");
+                return json_page(413, "application/json", &json!({ "error": "invalid_request" }));
+            }
+        };
+        let ended = match token {
+            Some(token) => parts.relying_party.end_by_logout_token(&token).await,
+            None => Err(LogoutTokenError::Invalid("not_one_token")),
+        };
+        match ended {
+            Ok(sessions) => {
+                count_logout("ok");
+                tracing::info!(sessions, "signed out by the provider");
+                let headers = vec![("cache-control", "no-store".to_owned())];
+                Page { status: 200, headers, body: String::new() }
+            }
+            Err(LogoutTokenError::Invalid(cause)) => {
+                count_logout("invalid");
+                tracing::warn!(cause, "a logout token was refused");
+                json_page(400, "application/json", &json!({ "error": "invalid_request" }))
+            }
+            Err(LogoutTokenError::Store) => {
+                count_logout("store");
+                tracing::warn!("a logout token could not be acted on: the session store does not answer");
+                let mut page = json_page(503, "application/json", &json!({ "error": "temporarily_unavailable" }));
+                page.headers.push(("retry-after", "5".to_owned()));
+                page
+            }
+        }
+    }
+
+    /// `GET /frontchannel-logout?iss=…&sid=…` (OIDC Front-Channel Logout 1.0
+    /// section 3), in a frame of the provider. Only the session that comes with
+    /// its cookie is ended: other parties know a `sid` too. Says nothing of it.
+    pub(super) async fn front_channel(&self, visit: &Visit<'_>, parts: &SigningIn) -> Page {
+        let mut ended = false;
+        if let (Some(issuer), Some(sid), SessionCookie::One(id)) =
+            (visit.parameter("iss"), visit.parameter("sid"), &visit.cookies.session)
+        {
+            ended = parts.relying_party.end_by_front_channel(&issuer, &sid, id).await.unwrap_or_else(|error| {
+                tracing::warn!(error = %error, "front-channel logout failed");
+                false
+            });
+        }
+        let text = ["Your sign-in provider asked this site to sign you out."];
+        let mut page =
+            self.content.page(visit, (200, Kind::Framed), "message.html", "Signing out", json!({ "text": text }));
+        if ended {
+            page.headers.push(("set-cookie", SetCookie::clear_session().header_value()));
+        }
+        page
+    }
+
+    pub(super) fn no_form(&self, visit: &Visit<'_>, error: NoForm) -> Page {
+        let notice = match error {
+            NoForm::TooLarge => {
+                Notice::new(413, "This form is too large", "Nothing was read, and nothing was changed.")
+            }
+            NoForm::NotAForm => Notice::new(
+                415,
+                "This is not a form",
+                "What was sent is no form of these pages, so nothing was changed.",
+            ),
+        };
+        self.content.notice(visit, &notice.action("To the start page", self.routes.portal()))
+    }
+}
+
+fn count_logout(result: &'static str) {
+    counter!("tiergate_logout_tokens_total", "result" => result).increment(1);
+}
