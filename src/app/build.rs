@@ -4,6 +4,7 @@ use crate::backend::jwks_fetch::JwksSettings;
 use crate::backend::jwks_source::JwksSource;
 use crate::check::{LoginPlace, Snapshot};
 use crate::config::{self, Config};
+use crate::http::pages::PageSettings;
 use crate::oidc::{ClientAuth, ClientSettings};
 use crate::token::Issuers;
 
@@ -82,4 +83,9 @@ pub(super) fn key_settings(config: &Config) -> Vec<JwksSettings> {
             }
         })
         .collect()
+}
+
+/// Where the pages for browsers live.
+pub(super) fn page_settings(config: &Config) -> PageSettings {
+    PageSettings { base_path: config.base_path.clone(), seed_paths: config.seed_paths }
 }

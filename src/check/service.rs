@@ -42,6 +42,12 @@ impl CheckService {
         Self { pages: Some(pages), ..self }
     }
 
+    /// What answers for the service's own paths, if anything does.
+    #[must_use]
+    pub fn pages(&self) -> Option<&Arc<dyn OwnPages>> {
+        self.pages.as_ref()
+    }
+
     /// The checker behind it.
     #[must_use]
     pub fn checker(&self) -> &Arc<Checker> {

@@ -63,6 +63,9 @@ pub struct Config {
     pub public_url: Option<PublicUrl>,
     /// The path of the service's own browser pages, without a trailing `/`.
     pub base_path: String,
+    /// Whether `/login`, `/logout` and `/dashboard` lead to the pages too, as in
+    /// a service that `AUTH0_*` variables alone make.
+    pub seed_paths: bool,
     /// The peers whose target headers count.
     pub trusted_proxies: Vec<IpNet>,
     /// Who signs the tokens.
@@ -144,9 +147,16 @@ impl Config {
             check.faults.into_iter().map(|fault| fault.moved(|pointer| taken_out.original(pointer))).collect();
         add_new(&mut faults, semantic);
         match config {
-            Some(config) if faults.is_empty() => Ok(Self { notices, ..config }),
+            Some(config) if faults.is_empty() => {
+                let of_variables = sources.file.is_none() && environment::is_enough(variables);
+                Ok(Self { notices, seed_paths: of_variables && config.signs_in(), ..config })
+            }
             _ => Err(ConfigErrors::locate(name, &tree, &faults)),
         }
+    }
+
+    fn signs_in(&self) -> bool {
+        self.identity_providers.iter().any(|provider| provider.login.is_some())
     }
 
     fn read(written: Value, declared: &policy::Declarations, check: &mut Check<'_>) -> Option<Self> {
@@ -180,6 +190,7 @@ impl Config {
             listen,
             public_url,
             base_path,
+            seed_paths: false,
             trusted_proxies,
             identity_providers,
             policy: policy?,

@@ -61,9 +61,10 @@ fn load_environment(variables: &[(&str, &str)]) -> Result<Config, ConfigErrors> 
     Config::load(&Sources { file: None, environment: environment(variables), read_secret: &read_secret })
 }
 
-/// A config as text; secrets spelled out, since equality is about them too.
+/// A config as text; secrets spelled out, since equality is about them too. A
+/// file never has the paths at the root.
 fn told(config: &Config) -> String {
-    let mut text = format!("{:#?}\n", Config { notices: Vec::new(), ..config.clone() });
+    let mut text = format!("{:#?}\n", Config { notices: Vec::new(), seed_paths: false, ..config.clone() });
     for login in config.identity_providers.iter().filter_map(|provider| provider.login.as_ref()) {
         writeln!(text, "client secret {:?}", client_secret(login)).unwrap();
     }
@@ -509,4 +510,17 @@ fn the_urls_of_the_keys_are_ready_to_be_asked() {
     for refused in ["http://tenant.eu.auth0.com/", "https://256.1.1.1/", "https://a\\b/"] {
         assert!(source(&format!("issuer: '{refused}'")).is_err(), "{refused}");
     }
+}
+
+#[test]
+fn the_paths_at_the_root_are_for_a_service_of_variables_that_signs_in() {
+    let api = [("AUTH0_DOMAIN", "t.eu.auth0.com"), ("AUTH0_AUDIENCE", "https://api.example.com")];
+    let login = [
+        ("AUTH0_CLIENT_ID", "c"),
+        ("AUTH0_CLIENT_SECRET", "s"),
+        ("AUTH0_CALLBACK_URL", "https://app.example.com/callback"),
+    ];
+    assert!(!load_environment(&api).expect("a config").seed_paths);
+    assert!(load_environment(&[&api[..], &login].concat()).expect("a config").seed_paths);
+    assert!(!load("", &[&api[..], &login].concat()).is_ok_and(|config| config.seed_paths));
 }

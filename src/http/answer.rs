@@ -87,7 +87,7 @@ fn denied(denial: Denial, protocol: Protocol) -> Response<Full<Bytes>> {
 }
 
 /// Puts a header into an answer; each cookie has a header of its own (RFC 6265 section 3).
-fn put(response: &mut Response<Full<Bytes>>, name: &'static str, value: &str) {
+pub(super) fn put(response: &mut Response<Full<Bytes>>, name: &'static str, value: &str) {
     if name != "set-cookie" {
         set(response, name, value);
     } else if let Ok(value) = HeaderValue::from_str(value) {
@@ -96,7 +96,7 @@ fn put(response: &mut Response<Full<Bytes>>, name: &'static str, value: &str) {
 }
 
 /// Sets a header; a value that cannot stand in one becomes empty, never absent.
-fn set(response: &mut Response<Full<Bytes>>, name: &str, value: &str) {
+pub(super) fn set(response: &mut Response<Full<Bytes>>, name: &str, value: &str) {
     let Ok(name) = HeaderName::from_bytes(name.as_bytes()) else { return };
     let value = HeaderValue::from_str(value).unwrap_or_else(|_| HeaderValue::from_static(""));
     response.headers_mut().insert(name, value);

@@ -1,8 +1,10 @@
 //! Layer 6: the decision endpoints that nginx, Traefik, Caddy, HAProxy and
-//! Envoy's HTTP service call, and the listener for operators.
+//! Envoy's HTTP service call, the pages that browsers see, and the listener for
+//! operators.
 
 mod admin;
 mod answer;
+mod page;
 pub mod pages;
 mod server;
 mod target;

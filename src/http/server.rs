@@ -12,13 +12,14 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
-use http::{Method, Request, Response, StatusCode};
+use http::{Request, Response, StatusCode};
+use http_body::Body;
 use http_body_util::Full;
 use ipnet::IpNet;
 use tower::Service;
 
-use super::answer;
 use super::target::{self, NoTarget, Target};
+use super::{answer, page};
 use crate::check::{Answer, CheckService, DenyKind};
 use crate::types::{Protocol, Reason, RequestView};
 
@@ -67,8 +68,8 @@ const EXT_AUTHZ_ALIAS: &str = "/api/authz/ext-authz";
 /// A path of this listener.
 enum Endpoint {
     Decision(Protocol, &'static str),
-    Jwks,
-    Unknown,
+    /// Perhaps one of the service's own pages.
+    Other,
 }
 
 impl HttpServer {
@@ -78,11 +79,18 @@ impl HttpServer {
         Self { check, trusted_proxies: trusted_proxies.into(), aliases }
     }
 
-    async fn answer<B>(&self, request: Request<B>) -> Response<Full<Bytes>> {
+    async fn answer<B>(&self, request: Request<B>) -> Response<Full<Bytes>>
+    where
+        B: Body,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
         match self.endpoint(request.uri().path()) {
-            Endpoint::Decision(protocol, prefix) => self.decide(protocol, prefix, &request).await,
-            Endpoint::Jwks => self.jwks(request.method()),
-            Endpoint::Unknown => plain(StatusCode::NOT_FOUND, "There is no such endpoint.\n"),
+            // The body says nothing about the decision; it is dropped unread.
+            Endpoint::Decision(protocol, prefix) => self.decide(protocol, prefix, &request.map(drop)).await,
+            Endpoint::Other => match self.check.pages() {
+                Some(pages) => page::answer(pages.as_ref(), request).await,
+                None => plain(StatusCode::NOT_FOUND, "There is no such endpoint.\n"),
+            },
         }
     }
 
@@ -99,10 +107,7 @@ impl HttpServer {
             _ if authelia && path.starts_with(EXT_AUTHZ_ALIAS) => {
                 Endpoint::Decision(Protocol::ExtAuthz, EXT_AUTHZ_ALIAS)
             }
-            _ if path.strip_prefix(self.check.checker().snapshot().base_path.as_str()) == Some("/jwks.json") => {
-                Endpoint::Jwks
-            }
-            _ => Endpoint::Unknown,
+            _ => Endpoint::Other,
         }
     }
 
@@ -158,22 +163,14 @@ impl HttpServer {
             None => false,
         }
     }
-
-    fn jwks(&self, method: &Method) -> Response<Full<Bytes>> {
-        if method != Method::GET && method != Method::HEAD {
-            return plain(StatusCode::METHOD_NOT_ALLOWED, "Ask with GET.\n");
-        }
-        let Some(document) = self.check.checker().assertion_jwks() else {
-            return plain(StatusCode::NOT_FOUND, "No assertions are signed: `assertion` is not set.\n");
-        };
-        let mut response = Response::new(Full::from(document));
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/jwk-set+json"));
-        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=300"));
-        response
-    }
 }
 
-impl<B: Send + 'static> Service<Request<B>> for HttpServer {
+impl<B> Service<Request<B>> for HttpServer
+where
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
     type Response = Response<Full<Bytes>>;
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
@@ -184,10 +181,8 @@ impl<B: Send + 'static> Service<Request<B>> for HttpServer {
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let server = self.clone();
-        // The body says nothing about the decision; it is dropped unread.
-        let (parts, _) = request.into_parts();
-        let speaks_ext_authz = matches!(self.endpoint(parts.uri.path()), Endpoint::Decision(Protocol::ExtAuthz, _));
-        let answer = async move { server.answer(Request::from_parts(parts, ())).await };
+        let speaks_ext_authz = matches!(self.endpoint(request.uri().path()), Endpoint::Decision(Protocol::ExtAuthz, _));
+        let answer = async move { server.answer(request).await };
         let answer = AssertUnwindSafe(answer).catch_unwind();
         Box::pin(async move {
             Ok(answer.await.unwrap_or_else(|_| {

@@ -1,5 +1,6 @@
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode};
-use http_body_util::BodyExt as _;
+use http_body_util::{BodyExt as _, Empty};
 
 use super::server::{Aliases, HttpServer, Peer};
 use super::target::{NoTarget, Target, of_auth_request, of_ext_authz, of_forward_auth};
@@ -100,7 +101,7 @@ fn answer_by(
     aliases: Aliases,
 ) -> (StatusCode, HeaderMap, String) {
     let mut server = HttpServer::new(check, &["192.0.2.0/24".parse().expect("network")], aliases);
-    let mut request = Request::builder().uri(uri).body(()).expect("request");
+    let mut request = Request::builder().uri(uri).body(Empty::<Bytes>::new()).expect("request");
     request.headers_mut().extend(headers(pairs));
     if let Some(peer) = peer {
         request.extensions_mut().insert(peer);

@@ -26,6 +26,8 @@ use std::time::Duration;
 
 pub use port::{SignIn, SignInFuture};
 
+pub(crate) use request::MAX_FORM;
+
 use content::{Content, Notice};
 use request::Visit;
 use route::{Route, Routes};

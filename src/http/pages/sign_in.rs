@@ -7,7 +7,7 @@ use serde_json::json;
 use super::content::{Kind, Notice, redirect};
 use super::request::Visit;
 use super::{Pages, SigningIn, Who, failures, renewed, rounds};
-use crate::check::Page;
+use crate::check::{LoginPlace, Page};
 use crate::oidc::{CallbackError, LoginProvider, ReturnTarget, ReturnTargetError, SignInError};
 use crate::session::{SESSION_COOKIE, SetCookie};
 use crate::types::{ProviderId, Reason};
@@ -19,14 +19,18 @@ struct Choice<'a> {
 }
 
 impl Pages {
-    /// `GET /login?rd=…[&provider=id][&again=1]`
+    /// `GET /login?rd=…[&provider=id][&again=1][&form=1]`
     pub(super) async fn login(&self, visit: &Visit<'_>, parts: &SigningIn) -> Page {
         if visit.is_framed() {
             let text = "Signing in does not work inside another page. Open this site in a tab of its own.";
             return self.content.notice(visit, &Notice::new(403, "Sign in in your own tab", text));
         }
         let target = self.return_target(visit, parts);
+        let form_lost = visit.parameter(LoginPlace::FORM_LOST).is_some();
         let why = match parts.who(visit).await {
+            Who::Somebody(live, _) if form_lost => {
+                return renewed(self.content.notice(visit, &form_was_lost().action("Go on", target)), &live);
+            }
             Who::Somebody(live, _) => {
                 let cleared = visit.cookies.rounds.map(|_| SetCookie::clear_rounds());
                 let page = redirect(format!("{}{target}", parts.public_origin), cleared.as_slice());
@@ -43,6 +47,10 @@ impl Pages {
         }
         if visit.method() == "HEAD" {
             return self.choose(visit, parts, &target, 200);
+        }
+        if form_lost {
+            let sign_in = self.login_link(&target, None, false);
+            return self.content.notice(visit, &form_was_lost().action("Sign in", sign_in));
         }
         let again = visit.parameter("again").is_some();
         if !again && rounds::failed(visit.cookies.rounds, self.now()) >= rounds::LIMIT {
@@ -190,6 +198,12 @@ impl Pages {
     fn now(&self) -> u64 {
         u64::try_from(self.clock.now().as_secs()).unwrap_or(0)
     }
+}
+
+/// What was posted without a session is gone: nobody may think it was sent.
+fn form_was_lost() -> Notice {
+    let text = "You were not signed in when you sent the form, so it reached nobody, and what you typed is lost.";
+    Notice::new(200, "Your form was not sent", text).and("Sign in, and fill it in again.")
 }
 
 struct NoSuchProvider;
