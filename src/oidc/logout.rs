@@ -23,7 +23,7 @@ use crate::session::{OnceKey, OpaqueId, Session, SessionError, SessionId, Sessio
 use crate::token::{
     LogoutTarget, LogoutTokenRejection, Rejection, VerifiedLogoutToken, unverified_issuer, verify_logout_token,
 };
-use crate::types::Secret;
+use crate::types::{ProviderId, Secret};
 
 /// How long a sign-out waits for what the provider says of itself; the session
 /// has ended before.
@@ -104,6 +104,28 @@ impl RelyingParty {
             return Ok(false);
         }
         self.sessions.end(opened.key).await.map_err(|_| SignInError::Store)
+    }
+
+    /// The origins that signing out at `provider` leads to, for the policy of the
+    /// page with the form: that of the issuer, and that of its way out.
+    pub async fn sign_out_origins(&self, provider: &ProviderId) -> Vec<String> {
+        let Some(provider) = self.provider(provider) else { return Vec::new() };
+        let mut origins: Vec<String> = issuer_origin(provider).into_iter().collect();
+        let metadata = self.within(PATIENCE, self.metadata(provider)).await.and_then(Result::ok);
+        if let Some(endpoint) = metadata.as_ref().and_then(|metadata| metadata.end_session_endpoint.as_ref()) {
+            origins.push(endpoint.as_url().origin().ascii_serialization());
+        }
+        origins.dedup();
+        origins
+    }
+
+    /// The origins of the issuers, whose pages may frame the front-channel logout.
+    #[must_use]
+    pub fn issuer_origins(&self) -> Vec<String> {
+        let mut origins: Vec<String> = self.providers.iter().filter_map(|provider| issuer_origin(provider)).collect();
+        origins.sort_unstable();
+        origins.dedup();
+        origins
     }
 
     async fn verified_logout_token(&self, token: &str) -> Result<VerifiedLogoutToken, LogoutTokenError> {
@@ -214,6 +236,11 @@ impl RelyingParty {
         }
         Some(url.into())
     }
+}
+
+fn issuer_origin(provider: &Provider) -> Option<String> {
+    let issuer = Url::parse(&provider.tokens.issuer).ok()?;
+    Some(issuer.origin().ascii_serialization())
 }
 
 /// What a logout token is known by: its issuer and its id.

@@ -93,7 +93,8 @@ impl Pages {
             return self.store_is_down(visit, UNREADABLE);
         };
         let values = json!({ "sessions": rows, "more": more, "base": self.routes.base_path() });
-        renewed(self.content.page(visit, (200, Kind::Form), "sessions.html", "Your sessions", values), &live)
+        let onward = parts.relying_party.sign_out_origins(&live.principal.provider).await;
+        renewed(self.content.page(visit, (200, Kind::Form(&onward)), "sessions.html", "Your sessions", values), &live)
     }
 
     /// `POST /sessions/revoke` with `key`; only a session of the same person.

@@ -87,11 +87,12 @@ impl Moment {
 
 /// What a page lets the browser do besides showing it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum Kind<'a> {
     /// Nothing.
     Plain,
-    /// Sends forms to ourselves, from where the provider may be next.
-    Form,
+    /// Sends forms to ourselves, and where these lead on to: browsers judge
+    /// redirects of a form as they judge its target.
+    Form(&'a [String]),
     /// Is framed by a provider that signs people out.
     Framed,
 }
@@ -99,8 +100,9 @@ pub(super) enum Kind {
 /// Writes pages.
 pub(super) struct Content {
     templates: Environment<'static>,
-    /// The origins of the providers, as sources of a policy (CSP Level 3 section 2.3.1).
-    providers: String,
+    /// The origins that may frame what is to be framed, as sources of a policy
+    /// (CSP Level 3 section 2.3.1).
+    framers: String,
 }
 
 const TEMPLATES: [(&str, &str); 6] = [
@@ -113,22 +115,20 @@ const TEMPLATES: [(&str, &str); 6] = [
 ];
 
 impl Content {
-    pub(super) fn new(provider_origins: &[String]) -> Self {
+    pub(super) fn new(framers: &[String]) -> Self {
         let mut templates = Environment::new();
         for (name, template) in TEMPLATES {
             // One that does not parse is missing where it is asked for, which a test of each page sees.
             let _ = templates.add_template(name, template);
         }
-        let is_source = |origin: &&String| !origin.contains([' ', ';', ',', '\'']);
-        let providers: Vec<&str> = provider_origins.iter().filter(is_source).map(String::as_str).collect();
-        Self { templates, providers: providers.join(" ") }
+        Self { templates, framers: sources(framers.iter().map(String::as_str)) }
     }
 
     /// A page for people.
     pub(super) fn page(
         &self,
         visit: &Visit<'_>,
-        (status, kind): (u16, Kind),
+        (status, kind): (u16, Kind<'_>),
         template: &str,
         title: &str,
         values: serde_json::Value,
@@ -174,14 +174,15 @@ impl Content {
         json_page(*status, "application/problem+json", &problem)
     }
 
-    fn headers(&self, kind: Kind) -> Vec<(&'static str, String)> {
-        let providers = &self.providers;
+    fn headers(&self, kind: Kind<'_>) -> Vec<(&'static str, String)> {
+        let nobody = || "'none'".to_owned();
         let (forms, frames, referrer) = match kind {
-            Kind::Plain => ("'none'".to_owned(), "'none'".to_owned(), "no-referrer"),
+            Kind::Plain => (nobody(), nobody(), "no-referrer"),
             // With `no-referrer` a browser would send `Origin: null` with the form.
-            Kind::Form => (sources("'self'", providers), "'none'".to_owned(), "same-origin"),
-            Kind::Framed if providers.is_empty() => ("'none'".to_owned(), "'none'".to_owned(), "no-referrer"),
-            Kind::Framed => ("'none'".to_owned(), providers.clone(), "no-referrer"),
+            Kind::Form(onward) => {
+                (sources(std::iter::once("'self'").chain(onward.iter().map(String::as_str))), nobody(), "same-origin")
+            }
+            Kind::Framed => (nobody(), self.framers.clone(), "no-referrer"),
         };
         let policy = format!(
             "default-src 'none'; style-src {}; base-uri 'none'; form-action {forms}; frame-ancestors {frames}",
@@ -201,8 +202,10 @@ impl Content {
     }
 }
 
-fn sources(first: &str, others: &str) -> String {
-    if others.is_empty() { first.to_owned() } else { format!("{first} {others}") }
+/// A list of sources; what could end one is no source.
+fn sources<'a>(origins: impl Iterator<Item = &'a str>) -> String {
+    let origins: Vec<&str> = origins.filter(|origin| !origin.contains([' ', ';', ','])).collect();
+    if origins.is_empty() { "'none'".to_owned() } else { origins.join(" ") }
 }
 
 /// An answer for a program.

@@ -58,9 +58,6 @@ pub struct SigningIn {
     pub sessions: Sessions,
     /// What browsers see of the service: scheme, host and port.
     pub public_origin: String,
-    /// The origins of the providers: they may frame the front-channel logout,
-    /// and the form that signs out leads to them.
-    pub provider_origins: Vec<String>,
 }
 
 /// The pages, one per process.
@@ -104,8 +101,8 @@ impl Pages {
         let PageSettings { base_path, seed_paths } = settings;
         let providers = signing_in.as_ref().map(|parts| parts.relying_party.providers()).unwrap_or_default();
         let routes = Routes::new(base_path, seed_paths, providers);
-        let origins = signing_in.as_ref().map(|parts| parts.provider_origins.as_slice()).unwrap_or_default();
-        let content = Content::new(origins);
+        let origins = signing_in.as_ref().map(|parts| parts.relying_party.issuer_origins()).unwrap_or_default();
+        let content = Content::new(&origins);
         Self { routes, content, checker, clock, signing_in }
     }
 

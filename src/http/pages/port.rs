@@ -4,7 +4,7 @@
 use std::future::Future;
 use std::pin::Pin;
 
-use crate::oidc::{CallbackError, LoginProvider, LogoutTokenError, Redirect, RelyingParty, SignInError};
+use crate::oidc::{CallbackFailure, LoginProvider, LogoutTokenError, Redirect, RelyingParty, SignInError};
 use crate::session::{BrowserCookies, SessionId};
 use crate::types::ProviderId;
 
@@ -15,6 +15,12 @@ pub type SignInFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 pub trait SignIn: Send + Sync {
     /// The providers to sign in at, in the order of the config.
     fn providers(&self) -> &[LoginProvider];
+
+    /// See [`RelyingParty::issuer_origins`].
+    fn issuer_origins(&self) -> Vec<String>;
+
+    /// See [`RelyingParty::sign_out_origins`].
+    fn sign_out_origins<'a>(&'a self, provider: &'a ProviderId) -> SignInFuture<'a, Vec<String>>;
 
     /// See [`RelyingParty::begin`].
     fn begin<'a>(
@@ -31,7 +37,7 @@ pub trait SignIn: Send + Sync {
         query: &'a [u8],
         cookies: &'a BrowserCookies,
         user_agent: &'a str,
-    ) -> SignInFuture<'a, Result<Redirect, CallbackError>>;
+    ) -> SignInFuture<'a, Result<Redirect, CallbackFailure>>;
 
     /// See [`RelyingParty::sign_out`].
     fn sign_out<'a>(
@@ -57,6 +63,14 @@ impl SignIn for RelyingParty {
         Self::providers(self)
     }
 
+    fn issuer_origins(&self) -> Vec<String> {
+        Self::issuer_origins(self)
+    }
+
+    fn sign_out_origins<'a>(&'a self, provider: &'a ProviderId) -> SignInFuture<'a, Vec<String>> {
+        Box::pin(Self::sign_out_origins(self, provider))
+    }
+
     fn begin<'a>(
         &'a self,
         provider: &'a ProviderId,
@@ -72,7 +86,7 @@ impl SignIn for RelyingParty {
         query: &'a [u8],
         cookies: &'a BrowserCookies,
         user_agent: &'a str,
-    ) -> SignInFuture<'a, Result<Redirect, CallbackError>> {
+    ) -> SignInFuture<'a, Result<Redirect, CallbackFailure>> {
         Box::pin(Self::complete(self, provider, query, cookies, user_agent))
     }
 

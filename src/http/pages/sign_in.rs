@@ -8,7 +8,7 @@ use super::content::{Kind, Notice, redirect};
 use super::request::Visit;
 use super::{Pages, SigningIn, Who, failures, renewed, rounds};
 use crate::check::{LoginPlace, Page};
-use crate::oidc::{CallbackError, LoginProvider, ReturnTarget, ReturnTargetError, SignInError};
+use crate::oidc::{CallbackFailure, LoginProvider, ReturnTarget, ReturnTargetError, SignInError};
 use crate::session::{SESSION_COOKIE, SetCookie};
 use crate::types::{ProviderId, Reason};
 
@@ -85,17 +85,16 @@ impl Pages {
                 }
                 redirect(self.checked(parts, next.location), &cookies)
             }
-            Err(error) => {
-                count(provider, failures::result_of(&error));
+            Err(CallbackFailure { error, set_cookies, return_to }) => {
+                count(provider, error.as_str());
                 tracing::warn!(provider = provider.as_str(), error = %error, "sign-in failed");
+                let target = return_to.filter(|target| self.is_acceptable(parts, target));
+                let target = target.unwrap_or_else(|| self.routes.portal());
                 let notice = failures::callback(&error)
                     .action("To the start page", self.routes.portal())
-                    .action("Sign in again", self.routes.to("/login"));
+                    .action("Sign in again", self.login_link(&target, None, false));
                 let mut page = self.content.notice(visit, &notice);
-                // Which cookie belonged to the attempt is known only if it is the one there.
-                if let ([login], false) = (visit.cookies.logins.as_slice(), error == CallbackError::Store) {
-                    page.headers.push(("set-cookie", SetCookie::clear_login(login.slot).header_value()));
-                }
+                page.headers.extend(set_cookies.iter().map(|cookie| ("set-cookie", cookie.header_value())));
                 page
             }
         }
@@ -115,7 +114,7 @@ impl Pages {
                 let text = "Nobody can be signed in, because sessions cannot be kept right now. Try again in a moment.";
                 return self.store_is_down(visit, text);
             }
-            SignInError::Provider => {
+            SignInError::Provider(_) => {
                 "The place where you have your account does not answer, or not as it should. Try again in a moment; if \
                  it stays so, tell whoever runs this site."
             }
@@ -178,6 +177,10 @@ impl Pages {
                 portal
             }
         }
+    }
+
+    fn is_acceptable(&self, parts: &SigningIn, target: &str) -> bool {
+        ReturnTarget::parse(target, &parts.public_origin, |path| self.routes.owns(path)).is_ok()
     }
 
     fn login_link(&self, target: &str, provider: Option<&ProviderId>, again: bool) -> String {

@@ -17,7 +17,9 @@ impl Pages {
         match parts.who(visit).await {
             Who::Somebody(live, _) => {
                 let values = json!({ "name": shown_name(&live.principal), "base": self.routes.base_path() });
-                renewed(self.content.page(visit, (200, Kind::Form), "logout.html", "Sign out?", values), &live)
+                let onward = parts.relying_party.sign_out_origins(&live.principal.provider).await;
+                let kind = Kind::Form(&onward);
+                renewed(self.content.page(visit, (200, kind), "logout.html", "Sign out?", values), &live)
             }
             Who::Nobody(_) => {
                 let notice = Notice::new(200, "You are signed out", "Nobody is signed in in this browser.")
