@@ -100,7 +100,7 @@ impl Pages {
     /// `POST /sessions/revoke` with `key`; only a session of the same person.
     pub(super) async fn revoke(&self, visit: &Visit<'_>, parts: &SigningIn) -> Page {
         if !visit.is_same_origin(&parts.public_origin) {
-            return self.from_elsewhere(visit);
+            return self.came_from_elsewhere(visit);
         }
         let form = match visit.form() {
             Ok(form) => form,

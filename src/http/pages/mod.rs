@@ -183,7 +183,7 @@ impl Pages {
     }
 
     /// A request that changes something has to come from one of these pages.
-    fn from_elsewhere(&self, visit: &Visit<'_>) -> Page {
+    fn came_from_elsewhere(&self, visit: &Visit<'_>) -> Page {
         let text = "The request did not come from a page of this site, so nothing was changed. If you pressed a \
                     button here, your browser or a proxy hides where the request came from.";
         let notice = Notice::new(403, "This request came from elsewhere", text);

@@ -35,7 +35,7 @@ impl Pages {
     /// `POST /logout`, with `everywhere=1` for every session of the person.
     pub(super) async fn sign_out(&self, visit: &Visit<'_>, parts: &SigningIn) -> Page {
         if !visit.is_same_origin(&parts.public_origin) {
-            return self.from_elsewhere(visit);
+            return self.came_from_elsewhere(visit);
         }
         let form = match visit.form() {
             Ok(form) => form,
