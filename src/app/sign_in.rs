@@ -13,6 +13,7 @@ use super::counted_store::CountedStore;
 use super::stores;
 use crate::backend::http_client::HttpClient;
 use crate::config::Config;
+use crate::http::pages::SigningIn;
 use crate::oidc::{LivePorts, LiveSessions, RefreshWatch, Refreshed, RelyingParty, RelyingPartyPorts};
 use crate::session::{Lifetimes, Session, SessionPorts, SessionStore, Sessions};
 use crate::token::{KeyRefresh, KeySource};
@@ -36,7 +37,7 @@ pub(super) struct SignIn {
     pub(super) store: Arc<dyn SessionStore>,
     /// Whether the store answered when it was last asked.
     pub(super) store_works: Arc<AtomicBool>,
-    /// The origins of the providers, and of the endpoints that browsers are sent to.
+    /// Scheme, host and port that browsers see.
     pub(super) public_origin: String,
 }
 
@@ -82,6 +83,16 @@ impl SignIn {
             store_works: Arc::new(AtomicBool::new(false)),
             public_origin,
         }))
+    }
+
+    /// What the pages need of it.
+    pub(super) fn of_pages(&self) -> SigningIn {
+        SigningIn {
+            relying_party: Arc::<RelyingParty>::clone(&self.relying_party),
+            source: Arc::<LiveSessions>::clone(&self.live),
+            sessions: self.sessions.clone(),
+            public_origin: self.public_origin.clone(),
+        }
     }
 }
 

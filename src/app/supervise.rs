@@ -30,15 +30,10 @@ use crate::backend::system::{SystemClock, SystemRandom};
 use crate::check::{CheckService, Checker, KeyRefresh, Ports, TokenCache};
 use crate::config::{Config, ListenAddress};
 use crate::grpc::GrpcServer;
-<<<<<<< HEAD
+use crate::http::pages::Pages;
 use crate::http::{AdminServer, Aliases, HttpServer};
 use crate::oidc::LiveSessions;
 use crate::session::SessionSource;
-=======
-use crate::http::pages::Pages;
-use crate::http::{AdminServer, Aliases, HttpServer, Readiness, Status};
-use crate::token::Freshness;
->>>>>>> 002c2df (Answer the browser pages on the HTTP listener)
 use crate::types::{Clock, ProviderId, Random};
 
 /// Runs the service until SIGTERM or SIGINT.
@@ -92,12 +87,9 @@ async fn run(config: &Config) -> anyhow::Result<()> {
     };
     let cache = TokenCache::new(u64::from(config.limits.token_cache));
     let checker = Arc::new(Checker::new(snapshot, cache, ports));
-<<<<<<< HEAD
-    let check = CheckService::new(checker, Arc::new(decisions), Arc::clone(&clock));
-=======
-    let pages = Pages::new(build::page_settings(config), Arc::clone(&checker), Arc::clone(&clock), None);
-    let check = CheckService::new(checker, Arc::new(decisions), clock).with_pages(Arc::new(pages));
->>>>>>> 002c2df (Answer the browser pages on the HTTP listener)
+    let signing_in = sign_in.as_ref().map(SignIn::of_pages);
+    let pages = Pages::new(build::page_settings(config), Arc::clone(&checker), Arc::clone(&clock), signing_in);
+    let check = CheckService::new(checker, Arc::new(decisions), Arc::clone(&clock)).with_pages(Arc::new(pages));
 
     let mut tasks: JoinSet<&'static str> = JoinSet::new();
     let (stop, stopping) = watch::channel(false);
