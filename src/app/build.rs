@@ -5,7 +5,7 @@ use crate::backend::jwks_source::JwksSource;
 use crate::check::{LoginPlace, Snapshot};
 use crate::config::{self, Config};
 use crate::http::pages::PageSettings;
-use crate::oidc::{ClientAuth, ClientSettings};
+use crate::oidc::ClientSettings;
 use crate::token::Issuers;
 
 /// Everything checks are decided by.
@@ -39,25 +39,9 @@ pub fn issuers(config: &Config) -> anyhow::Result<Issuers> {
 }
 
 /// The clients that browsers sign in with, in the order of the config.
-///
-/// # Errors
-/// When a client's key cannot sign, which a valid config excludes.
-pub(super) fn clients(config: &Config) -> anyhow::Result<Vec<ClientSettings>> {
-    let logins =
-        config.identity_providers.iter().filter_map(|provider| Some((provider.id(), provider.login.as_ref()?)));
-    logins
-        .map(|(id, login)| {
-            Ok(ClientSettings {
-                provider: id.clone(),
-                label: id.as_str().to_owned(),
-                client_id: login.client_id.clone(),
-                auth: login.client_secret.clone().map_or(ClientAuth::None, ClientAuth::SecretBasic),
-                scopes: login.scopes.clone(),
-                extra_params: login.extra_params.clone(),
-                callback_path: login.callback_path.clone(),
-            })
-        })
-        .collect()
+pub(super) fn clients(config: &Config) -> Vec<ClientSettings> {
+    let providers = config.identity_providers.iter();
+    providers.filter_map(|provider| Some(provider.login.as_ref()?.client(provider.id()))).collect()
 }
 
 /// How the keys of each provider are found and kept.

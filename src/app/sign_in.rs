@@ -45,10 +45,10 @@ impl SignIn {
     /// The parts that the config asks for; none where no provider has a `login`.
     ///
     /// # Errors
-    /// When the store cannot be opened, or a client cannot be what the config
-    /// says.
+    /// When the store cannot be opened, or clients and issuers do not fit, which a
+    /// valid config excludes.
     pub(super) async fn open(config: &Config, world: World) -> anyhow::Result<Option<Self>> {
-        let clients = build::clients(config)?;
+        let clients = build::clients(config);
         let (Some(settings), Some(public_url)) = (&config.sessions, &config.public_url) else { return Ok(None) };
         if clients.is_empty() {
             return Ok(None);
