@@ -12,7 +12,8 @@
 //! component  one child process: spawn, wait until ready, stop      guard  ends what a dying process leaves behind
 //! provider   the OpenID provider       tiergate  the service       upstream  the echo upstream
 //! gateway    the six proxies, from the shipped configs             apps      the Flask applications
-//! oidc_provider  npm oidc-provider     browser    Chromium         user_agent  a browser's cookies and redirects, no screen
+//! oidc_provider, glewlwyd  providers of others
+//! browser    Chromium                  user_agent a browser's cookies and redirects, no screen
 //! raw_http   requests byte by byte     websocket  a WebSocket client   socketio  the Socket.IO client
 //! ```
 
@@ -22,6 +23,7 @@ pub mod apps;
 pub mod browser;
 pub mod component;
 pub mod gateway;
+pub mod glewlwyd;
 mod guard;
 pub mod oidc_provider;
 pub mod provider;
@@ -42,6 +44,7 @@ pub use apps::{App, Apps};
 pub use browser::Browser;
 pub use component::{Component, Process, Ready};
 pub use gateway::{Backends, Gateway, RunningGateway};
+pub use glewlwyd::Glewlwyd;
 pub use guard::end_all_children;
 pub use oidc_provider::{OidcProvider, OidcProviderBuilder};
 pub use provider::{Account, Endpoint, Fault, IssuerInResponse, Key, Provider, TokenSpec};

@@ -313,6 +313,30 @@ fn oidc_provider_signs_people_out_by_redirect() {
     assert!(told.iter().any(|request| request.target == "/_auth/backchannel-logout"), "{told:?}");
 }
 
+const GLEWLWYD: &str = "&scope=openid%20profile%20email%20offline_access%20access:ea%20access:devel%20access:admin\
+                        &resource=https%3A%2F%2Fseistech.nz%2Fapi";
+
+#[test]
+fn glewlwyd_signs_people_in_with_their_scopes() {
+    let site = Upstream::start().unwrap();
+    let provider = Glewlwyd::start(&format!("http://localhost:{}", site.port()), 11).unwrap();
+    let client = Client::new(&provider.issuer(), site, GLEWLWYD);
+    for (account, scopes) in [("devel", "access:devel"), ("admin", "access:admin"), ("stable", "")] {
+        let mut agent = UserAgent::new();
+        let visit = agent.open(&client.authorize_url()).unwrap();
+        let visit = provider.sign_in(&mut agent, &visit, account).unwrap();
+        assert!(visit.url().starts_with(&client.callback()), "{}: {}", visit.trail(), visit.text());
+        let tokens = client.redeem(visit.url());
+        let access = claims(&tokens, "access_token");
+        assert_eq!((&access["aud"], &tokens["expires_in"]), (&json!(glewlwyd::AUDIENCE), &json!(11)));
+        let granted = access["scope"].as_str().unwrap().split(' ').filter(|scope| scope.starts_with("access:"));
+        assert_eq!(granted.collect::<Vec<_>>().join(" "), scopes);
+        assert_eq!(claims(&tokens, "id_token")["nonce"], "n1");
+        assert_eq!(client.refresh(&tokens).status, 200);
+        assert_eq!(client.refresh(&tokens).status, 400, "a refresh token works once");
+    }
+}
+
 #[tokio::test]
 async fn chromium_signs_in_at_both() -> Result<()> {
     let site = Upstream::start()?;

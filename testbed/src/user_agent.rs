@@ -5,6 +5,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use anyhow::{Context, Result, bail};
+use serde_json::Value;
 
 use crate::raw_http::{RawResponse, percent_encode, request_with_body};
 
@@ -112,6 +113,12 @@ impl UserAgent {
         Ok(self.send(method, url, &all, None)?.answer)
     }
 
+    /// A request of a script with a JSON body.
+    pub fn send_json(&mut self, method: &'static str, url: &str, body: &Value) -> Result<RawResponse> {
+        let headers = [("Accept", "application/json"), ("Content-Type", "application/json")];
+        Ok(self.send(method, url, &headers, Some(&body.to_string()))?.answer)
+    }
+
     /// Submits the form of a page with one more field, as a click on a button does, and follows every redirect.
     pub fn submit(&mut self, page: &Visit, fields: &[(&str, &str)]) -> Result<Visit> {
         let last = page.last()?;
@@ -172,8 +179,16 @@ impl UserAgent {
         let mut visit = Visit { steps: Vec::new() };
         let (mut method, mut url, mut body) = (method, url, body);
         loop {
-            let sent = body.as_ref().map(|(origin, body)| (origin.as_str(), body.as_str()));
-            let step = self.send(method, &url, &NAVIGATION, sent)?;
+            let mut headers = NAVIGATION.to_vec();
+            if let Some((origin, _)) = &body {
+                let site = if *origin == origin_of(&url)? { "same-origin" } else { "cross-site" };
+                headers.extend([
+                    ("Origin", origin.as_str()),
+                    ("Sec-Fetch-Site", site),
+                    ("Content-Type", "application/x-www-form-urlencoded"),
+                ]);
+            }
+            let step = self.send(method, &url, &headers, body.as_ref().map(|(_, body)| body.as_str()))?;
             let location = step.answer.header("location").map(str::to_owned);
             let status = step.answer.status;
             visit.steps.push(step);
@@ -190,13 +205,7 @@ impl UserAgent {
         }
     }
 
-    fn send(
-        &mut self,
-        method: &'static str,
-        url: &str,
-        headers: &[(&str, &str)],
-        body: Option<(&str, &str)>,
-    ) -> Result<Step> {
+    fn send(&mut self, method: &'static str, url: &str, headers: &[(&str, &str)], body: Option<&str>) -> Result<Step> {
         let parsed = Url::parse(url)?;
         let cookies = self.cookie_header(url)?;
         let authority = format!("{}:{}", parsed.host, parsed.port);
@@ -205,19 +214,10 @@ impl UserAgent {
         if !cookies.is_empty() {
             all.push(("Cookie", &cookies));
         }
-        if let Some((origin, _)) = body {
-            let site = if origin == origin_of(url)? { "same-origin" } else { "cross-site" };
-            all.extend([
-                ("Origin", origin),
-                ("Sec-Fetch-Site", site),
-                ("Content-Type", "application/x-www-form-urlencoded"),
-            ]);
-        }
         // Both names of this machine lead to the same address.
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, parsed.port));
-        let sent = body.map(|(_, body)| body).unwrap_or_default();
         let target = format!("{}{}", parsed.path, parsed.query);
-        let answer = request_with_body(address, method, &target, &all, sent.as_bytes())
+        let answer = request_with_body(address, method, &target, &all, body.unwrap_or_default().as_bytes())
             .with_context(|| format!("{method} {}", url.split('?').next().unwrap_or_default()))?;
         for value in answer.header_values("set-cookie") {
             self.keep(&parsed.host, value);

@@ -33,6 +33,7 @@ pub use accounts::Account;
 pub use clients::{CLI_CLIENT, KEY_CLIENT, PUBLIC_CLIENT, WEB_CLIENT, WEB_CLIENT_SECRET};
 pub use controls::LOGOUT_EVENT;
 pub use faults::{Endpoint, Fault, IssuerInResponse};
+pub(crate) use keys::pem;
 pub use keys::{Key, base64url};
 pub use token::{TokenSpec, now};
 
@@ -160,7 +161,7 @@ impl Provider {
 
     /// The public half of a key as PEM.
     pub fn public_pem(&self, key: &Key) -> Result<String> {
-        Ok(keys::pem("PUBLIC KEY", &self.public_der(key)?))
+        Ok(pem("PUBLIC KEY", &self.public_der(key)?))
     }
 
     /// The key set as it is published without faults.
