@@ -43,12 +43,21 @@ local function first(headers, name)
     return values and values[0] or ""
 end
 
+-- All of them in their order, which `pairs` does not keep.
+local function in_order(values)
+    local list = {}
+    while values[#list] do
+        list[#list + 1] = values[#list]
+    end
+    return list
+end
+
 local function refuse(txn, answer)
     local reply = txn:reply()
     reply:set_status(answer.status, answer.reason)
     for name, values in pairs(answer.headers) do
         if not not_to_client[name] then
-            for _, value in pairs(values) do
+            for _, value in ipairs(in_order(values)) do
                 reply:add_header(name, value)
             end
         end
@@ -94,11 +103,7 @@ core.register_action("tiergate", { "http-req" }, function(txn, address)
     local headers = {}
     for name, values in pairs(request) do
         if not not_to_tiergate[name] then
-            local list = {}
-            for _, value in pairs(values) do
-                list[#list + 1] = value
-            end
-            headers[name] = list
+            headers[name] = in_order(values)
         end
     end
     -- The frontend has set X-Forwarded-For, -Proto and -Host by now; the target is what the client sent, byte for byte.

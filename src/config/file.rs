@@ -185,7 +185,8 @@ pub(crate) enum AssertionAudienceFile {
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ErrorsFile {
-    /// A template for JSON bodies; it sees `status`, `title`, `reason`, `message`, `required` and `request_id`.
+    /// A template for JSON bodies; it sees `status`, `title`, `reason`, `message`, `required`, `request_id` and
+    /// `login_url`, which is empty where signing in would not help.
     #[schemars(example = r#"{"error": {{ status }}, "message": "{{ message }}", "success": false}"#)]
     pub(crate) json_template: Option<String>,
 }

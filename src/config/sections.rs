@@ -120,7 +120,7 @@ impl Log {
 }
 
 /// What a template sees.
-const TEMPLATE_VARIABLES: [&str; 6] = ["status", "title", "reason", "message", "required", "request_id"];
+const TEMPLATE_VARIABLES: [&str; 7] = ["status", "title", "reason", "message", "required", "request_id", "login_url"];
 
 pub(crate) fn read_error_template(file: &ErrorsFile, check: &mut Check<'_>) -> Option<ErrorTemplate> {
     const POINTER: &str = "/errors/json_template";

@@ -211,7 +211,7 @@ fn allowed(allow: Allow, record: &DecisionRecord) -> CheckResponse {
         }
     }
     let mut response_headers = cors_headers(cors_origin);
-    response_headers.extend(set_cookies.iter().map(|cookie| for_client("set-cookie", cookie.header_value())));
+    response_headers.extend(set_cookies.iter().map(|cookie| append("set-cookie", cookie.header_value())));
     let response = OkHttpResponse {
         headers: set,
         headers_to_remove,
@@ -234,7 +234,8 @@ fn denied(denial: Denial, record: &DecisionRecord) -> CheckResponse {
         DenyKind::Unauthenticated => UNAUTHENTICATED,
         DenyKind::Forbidden | DenyKind::BadTarget | DenyKind::Unavailable | DenyKind::Overloaded => PERMISSION_DENIED,
     };
-    let headers = denial.headers().into_iter().map(|(name, value)| for_client(name, value)).collect();
+    // Of several `set-cookie` Envoy sends each; they take the place of none but its own.
+    let headers = denial.headers().into_iter().map(|(name, value)| overwrite(name, value)).collect();
     let response = DeniedHttpResponse {
         status: Some(HttpStatus { code: i32::from(http_status) }),
         headers,
@@ -252,7 +253,7 @@ fn responded(response: Response, record: &DecisionRecord) -> CheckResponse {
     let Response { status: http_status, headers, body, otherwise: _ } = response;
     let response = DeniedHttpResponse {
         status: Some(HttpStatus { code: i32::from(http_status) }),
-        headers: headers.into_iter().map(|(name, value)| for_client(name, value)).collect(),
+        headers: headers.into_iter().map(|(name, value)| overwrite(name, value)).collect(),
         body,
     };
     CheckResponse {
@@ -267,12 +268,9 @@ fn cors_headers(origin: Option<String>) -> Vec<HeaderValueOption> {
     vec![overwrite("access-control-allow-origin", origin), overwrite("vary", "Origin".to_owned())]
 }
 
-/// A header of an answer. Each cookie needs a header of its own (RFC 6265
-/// section 3), also beside those that the upstream sets.
-fn for_client(name: &str, value: String) -> HeaderValueOption {
-    if name != "set-cookie" {
-        return overwrite(name, value);
-    }
+/// A header beside those of the same name that the upstream sets. Only for the
+/// answer of an upstream: Envoy drops it from a refusal.
+fn append(name: &str, value: String) -> HeaderValueOption {
     HeaderValueOption {
         #[expect(deprecated, reason = "older Envoys read only this field")]
         append: Some(envoy_types::pb::google::protobuf::BoolValue { value: true }),

@@ -1,5 +1,5 @@
 //! The echo upstream: it answers any request with what it received, remembers
-//! it, and echoes WebSocket messages.
+//! it, and echoes WebSocket messages. A target with `set-cookies` in it gets two.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use anyhow::Result;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::{AppendHeaders, IntoResponse, Response};
 use axum::{Json, Router};
 use futures_util::{SinkExt, StreamExt};
 use hyper_util::rt::TokioIo;
@@ -132,7 +132,12 @@ async fn echo(State(seen): State<Seen>, mut request: Request) -> Response {
     let answer = Json(json!({
         "method": received.method, "target": received.target, "headers": received.headers, "body": received.body,
     }));
+    let sets_cookies = received.target.contains("set-cookies");
     lock(&seen).push(received);
+    if sets_cookies {
+        return (AppendHeaders([(header::SET_COOKIE, "app=1"), (header::SET_COOKIE, "theme=dark")]), answer)
+            .into_response();
+    }
     answer.into_response()
 }
 

@@ -12,6 +12,7 @@ mod parity;
 mod process;
 mod route_tier;
 mod secrets;
+mod sign_in;
 mod socket;
 mod spoofing;
 mod stage;

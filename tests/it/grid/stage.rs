@@ -6,6 +6,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, ensure};
+use tiergate_testbed::provider::{WEB_CLIENT, WEB_CLIENT_SECRET};
 use tiergate_testbed::raw_http::raw_request_within;
 use tiergate_testbed::{
     App, Backends, Gateway, Process, Provider, RawResponse, Received, RunningGateway, Tiergate, TiergateBuilder,
@@ -36,13 +37,34 @@ rules:
   - { path: /apps/devel/hazard/live/**, tier: devel, token_from: [header, query, websocket_protocol] }
 "#;
 
+/// Where browsers come to, as every config of the grid says. No proxy listens
+/// there: a test that follows a redirect says through which one.
+pub(super) const PUBLIC_URL: &str = "http://localhost:8080";
+
 /// A config that trusts the provider, up to its rules.
 pub(super) fn config(provider: &Provider, rest: &str) -> String {
+    config_with(provider, "", rest)
+}
+
+/// The same, and browsers can sign in.
+pub(super) fn config_with_login(provider: &Provider, rest: &str) -> String {
+    let login = format!(
+        ", login: {{ client_id: {WEB_CLIENT}, client_secret: {WEB_CLIENT_SECRET}, scopes: [openid, profile, email, offline_access], \
+         extra_params: {{ audience: \"{}\" }} }}",
+        provider.audience()
+    );
+    config_with(provider, &login, &format!("sessions: {{ store: memory, secrets: [{SEAL}] }}\n{rest}"))
+}
+
+/// What sessions are sealed by.
+pub(super) const SEAL: &str = "a-secret-that-seals-the-sessions-of-the-grid";
+
+fn config_with(provider: &Provider, login: &str, rest: &str) -> String {
     format!(
-        "public_url: http://localhost:8080\n\
+        "public_url: {PUBLIC_URL}\n\
          trusted_proxies: [127.0.0.1/32]\n\
          identity_providers:\n  \
-           - {{ id: main, issuer: \"{}\", audience: [\"{}\"], token_types: [at+jwt] }}\n{TIERS}{rest}",
+           - {{ id: main, issuer: \"{}\", audience: [\"{}\"], token_types: [at+jwt]{login} }}\n{TIERS}{rest}",
         provider.issuer(),
         provider.audience(),
     )

@@ -117,8 +117,8 @@ impl Asker {
         let RawResponse { status, headers, body: _ } = answer;
         let mut told = BTreeMap::new();
         for (name, value) in headers {
-            let twice = told.insert(name.to_ascii_lowercase(), value);
-            ensure!(twice.is_none(), "`{name}` stands twice in one answer");
+            let name = name.to_ascii_lowercase();
+            ensure!(put(&mut told, name.clone(), value), "`{name}` stands twice in one answer");
         }
         Ok(Told { status, headers: told, body: text, answered: false })
     }
@@ -154,6 +154,11 @@ fn told_by_grpc(answer: CheckResponse) -> Result<Told> {
     match answer.http_response.context("an answer without an HTTP response")? {
         HttpResponse::OkResponse(ok) => {
             ensure!(code == 0, "an OK response with status {code}");
+            for option in &ok.response_headers_to_add {
+                let name = option.header.as_ref().context("a header option without a header")?.key.as_str();
+                let appends = option.append_action == i32::from(HeaderAppendAction::AppendIfExistsOrAdd);
+                ensure!(appends == (name == "set-cookie"), "`{name}` stands beside the upstream's or not");
+            }
             let mut headers = overwriting(ok.headers)?;
             for name in ok.headers_to_remove {
                 ensure!(!headers.contains_key(&name), "`{name}` is set and removed");
@@ -181,7 +186,14 @@ fn overwriting(options: Vec<HeaderValueOption>) -> Result<BTreeMap<String, Strin
         let append = option.append.map(|append| append.value);
         ensure!(append == Some(false), "`{name}` may append in older Envoys");
         ensure!(name == name.to_ascii_lowercase(), "`{name}` is not in lower case");
-        ensure!(headers.insert(name.clone(), header.value).is_none(), "`{name}` is set twice");
+        ensure!(put(&mut headers, name.clone(), header.value), "`{name}` is set twice");
     }
     Ok(headers)
+}
+
+/// Whether it may stand there: only cookies may stand more than once.
+fn put(headers: &mut BTreeMap<String, String>, name: String, value: String) -> bool {
+    let cookie = name == "set-cookie";
+    let before = headers.get(&name).filter(|_| cookie).map(|before| format!("{before}\n{value}"));
+    headers.insert(name, before.unwrap_or(value)).is_none() || cookie
 }
