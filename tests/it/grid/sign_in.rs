@@ -4,7 +4,9 @@
 use std::sync::OnceLock;
 
 use anyhow::{Context, Result, anyhow, ensure};
-use tiergate_testbed::{Gateway, Provider, RawResponse, RunningGateway, Tiergate, TokenSpec};
+use tiergate_testbed::raw_http::{post_form, request_with_body};
+use tiergate_testbed::user_agent::UserAgent;
+use tiergate_testbed::{Gateway, Provider, RawResponse, Received, RunningGateway, Tiergate, TokenSpec};
 
 use super::stage::{Asked, BINARY, PUBLIC_URL, Stage, config_with_login};
 
@@ -57,7 +59,7 @@ fn refused(asked: &Asked, status: u16) -> Result<&RawResponse> {
 }
 
 /// What the one upstream received that the request reached.
-fn landed(asked: &Asked) -> Result<&tiergate_testbed::Received> {
+fn landed(asked: &Asked) -> Result<&Received> {
     let status = asked.answer.status;
     ensure!(status == 200, "{status}: {}", asked.answer.text());
     let [landed] = asked.landed.as_slice() else { return Err(anyhow!("landed as {:?}", asked.landed)) };
@@ -177,4 +179,170 @@ fn two_sessions_are_nobodys() {
         }
         Ok(())
     });
+}
+
+/// Signs in through the pages that this port shows, and gives the browser.
+///
+/// The public address is no proxy's, so each step to it goes to that port instead.
+fn sign_in(stage: &Stage, port: u16, account: &str) -> Result<UserAgent> {
+    let here = format!("http://localhost:{port}");
+    let mut browser = UserAgent::new();
+    let login = browser.step(&format!("{here}/_auth/login?rd=/apps/devel/hazard/x%3Fa%3D1"))?.answer;
+    let authorize = login.header("location").with_context(|| format!("{}: {}", login.status, login.text()))?;
+    let at = authorize.find("/authorize").with_context(|| format!("sent to {authorize}"))?;
+    let chosen = post_form(stage.provider.address(), &authorize[at..], &[("account", account)])?;
+    let callback = chosen.header("location").with_context(|| format!("{}: {}", chosen.status, chosen.text()))?;
+    let login = |browser: &UserAgent| browser.cookies().iter().any(|cookie| cookie.name.contains("-login-"));
+    ensure!(login(&browser), "no cookie binds the attempt to the browser");
+    let back = browser.step(&callback.replace(PUBLIC_URL, &here))?.answer;
+    ensure!(back.status == 303, "{}: {}", back.status, back.text());
+    let onward = back.header("location").unwrap_or_default();
+    ensure!(onward == format!("{PUBLIC_URL}/apps/devel/hazard/x?a=1"), "sent on to {onward}");
+    // One cookie comes and one goes, in one answer.
+    ensure!(back.header_values("set-cookie").len() >= 2 && !login(&browser), "{:?}", back.headers);
+    ensure!(browser.refused_cookies().is_empty(), "a browser refuses {:?}", browser.refused_cookies());
+    session_of(&browser)?;
+    Ok(browser)
+}
+
+/// The `Cookie` pair of the session.
+fn session_of(browser: &UserAgent) -> Result<String> {
+    let cookie = browser.cookie(SESSION).context("there is no session")?;
+    Ok(format!("{SESSION}={}", cookie.value))
+}
+
+fn session(stage: &Stage, account: &str) -> Result<String> {
+    session_of(&sign_in(stage, stage.tiergate.http().port(), account)?)
+}
+
+#[test]
+fn a_person_signs_in_through_every_proxy_and_signs_out_again() {
+    for_each(|stage, gateway| {
+        let browser = sign_in(stage, gateway.address().port(), "devel")?;
+        let session = session_of(&browser)?;
+        let id = session.split_once('=').context("a pair")?.1;
+        let cookies = format!("theme=dark; {session}; b=\"2 3\"");
+        let asked = stage.ask(gateway, "GET", "/apps/devel/hazard/x?a=1&set-cookies", &[HTML, ("Cookie", &cookies)])?;
+        let received = landed(&asked)?;
+        ensure!(received.header_values("cookie") == ["theme=dark; b=\"2 3\""], "{:?}", received.headers);
+        ensure!(!format!("{received:?}").contains(id), "the upstream sees the session");
+        ensure!(asked.answer.header_values("set-cookie") == ["app=1", "theme=dark"], "{:?}", asked.answer.headers);
+
+        // The person is who a token of the same account speaks of.
+        let bearer = format!("Bearer {}", stage.mint(&TokenSpec::for_account("devel"))?);
+        let by_token = stage.ask(gateway, "GET", "/apps/devel/hazard/x", &[("Authorization", &bearer)])?;
+        let by_token = landed(&by_token)?;
+        for name in ["x-auth-user", "x-auth-tier", "x-auth-tiers", "x-auth-issuer", "x-auth-email"] {
+            let (session, token) = (received.header_values(name), by_token.header_values(name));
+            ensure!(
+                session == token && (name == "x-auth-email" || !session.is_empty()),
+                "`{name}`: {session:?} {token:?}"
+            );
+        }
+        let open = stage.ask(gateway, "GET", "/public/x", &[("Cookie", &session)])?;
+        ensure!(landed(&open)?.header("x-auth-user") == received.header("x-auth-user"), "nobody on a public path");
+        let refused_there = stage.ask(gateway, "GET", "/apps/admin/x", &[HTML, ("Cookie", &session)])?;
+        ensure!(refused(&refused_there, 403)?.header("location").is_none(), "a 403 is a redirect");
+
+        let me = stage.ask(gateway, "GET", "/_auth/me", &[("Cookie", &session)])?;
+        ensure!(me.answer.status == 200, "{}: {}", me.answer.status, me.answer.text());
+        ensure!(
+            me.answer.json()?["subject"] == received.header("x-auth-user").unwrap_or_default(),
+            "{}",
+            me.answer.text()
+        );
+
+        let same_origin = [
+            ("Cookie", session.as_str()),
+            ("Origin", PUBLIC_URL),
+            ("Sec-Fetch-Site", "same-origin"),
+            ("Content-Type", "application/x-www-form-urlencoded"),
+        ];
+        let out = request_with_body(gateway.address(), "POST", "/_auth/logout", &same_origin, b"everywhere=0")?;
+        ensure!(out.status == 303, "{}: {}", out.status, out.text());
+        ensure!(out.header_values("set-cookie").contains(&CLEARED), "{:?}", out.headers);
+        let after = stage.ask(gateway, "GET", "/apps/devel/hazard/x", &[HTML, ("Cookie", &session)])?;
+        let set = refused(&after, 302)?.header_values("set-cookie");
+        ensure!(set == [CLEARED], "{set:?}");
+        Ok(())
+    });
+}
+
+#[test]
+fn a_token_decides_alone_beside_a_session() {
+    let stage = stage();
+    let session = session(stage, "devel").unwrap();
+    let bearer = format!("Bearer {}", stage.mint(&TokenSpec::for_account("stable")).unwrap());
+    for_each(|stage, gateway| {
+        let headers = [("Authorization", bearer.as_str()), ("Cookie", session.as_str()), HTML];
+        refused(&stage.ask(gateway, "GET", "/apps/devel/hazard/x", &headers)?, 403)?;
+        let asked = stage.ask(gateway, "GET", "/apps/stable/maps/", &headers)?;
+        ensure!(landed(&asked)?.header("x-auth-tiers") == Some("public,stable"), "{:?}", asked.landed);
+        let expired = format!("Bearer {}", stage.mint(&TokenSpec::for_account("devel").expired())?);
+        let asked = stage.ask(
+            gateway,
+            "GET",
+            "/apps/devel/hazard/x",
+            &[("Authorization", &expired), ("Cookie", &session), HTML],
+        )?;
+        ensure!(refused(&asked, 401)?.header("location").is_none(), "sent to sign in, with a token that stays");
+        Ok(())
+    });
+}
+
+#[test]
+fn a_websocket_with_a_session_comes_from_a_page_that_may_open_it() {
+    const LIVE: &str = "/apps/devel/hazard/live/room";
+    const ROOM: &str = "/apps/devel/hazard/room";
+    let stage = stage();
+    let session = session(stage, "devel").unwrap();
+    let bearer = format!("Bearer {}", stage.mint(&TokenSpec::for_account("devel")).unwrap());
+    let (cookie, token) = (("Cookie", session.as_str()), ("Authorization", bearer.as_str()));
+    let cases: [(&str, (&str, &str), Option<&str>, u16); 10] = [
+        (ROOM, cookie, Some(PUBLIC_URL), 101),
+        (ROOM, cookie, None, 403),
+        (ROOM, cookie, Some("https://evil.example"), 403),
+        (ROOM, cookie, Some("null"), 403),
+        (ROOM, cookie, Some("http://localhost:8080.evil.example"), 403),
+        (ROOM, cookie, Some("https://other.example"), 403),
+        (LIVE, cookie, Some("https://other.example"), 101),
+        (LIVE, cookie, Some("https://evil.example"), 403),
+        (ROOM, token, Some("https://evil.example"), 101),
+        (ROOM, ("Cookie", NOBODYS), Some(PUBLIC_URL), 401),
+    ];
+    for_each(|stage, gateway| {
+        for (target, credential, origin, status) in cases {
+            let headers: Vec<(&str, &str)> =
+                std::iter::once(credential).chain(origin.map(|origin| ("Origin", origin))).collect();
+            let upgraded = stage.upgrade(gateway, target, &headers)?;
+            let got = upgraded.answer.status();
+            ensure!(got == status, "{got} in place of {status} for {target} from {origin:?}");
+            ensure!(upgraded.landed.is_empty() == (status != 101), "{:?}", upgraded.landed);
+            ensure!(!format!("{:?}", upgraded.landed).contains(SESSION), "the upstream sees the session");
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn no_log_holds_a_session() {
+    let stage = stage();
+    let session = session(stage, "ea").unwrap();
+    let id = session.split_once('=').unwrap().1;
+    for gateway in stage.gateways() {
+        for cookie in [session.clone(), format!("{session}; {session}"), format!("a=1,{session}")] {
+            for target in ["/apps/ea/reports/kept-secret", "/apps/admin/kept-secret", "/kept-secret/../x", "/_auth/me"]
+            {
+                let asked = stage.ask(gateway, "GET", target, &[("Cookie", &cookie), HTML]).unwrap();
+                assert!(!format!("{:?}", asked.answer).contains(id) && !asked.answer.text().contains(id), "{target}");
+                assert!(!format!("{:?}", asked.landed).contains(id), "{}: {target}", gateway.kind().name());
+            }
+        }
+    }
+    super::stage::eventually("the service logs it", std::time::Duration::from_secs(30), || {
+        stage.tiergate.log().matches("kept-secret").count() >= 6 * 9
+    });
+    for (name, log) in stage.logs() {
+        assert!(!log.contains(id), "the log of {name} holds a session");
+    }
 }
