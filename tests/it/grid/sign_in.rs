@@ -25,6 +25,8 @@ const CLEARED: &str = "__Host-tiergate-session=; Path=/; Max-Age=0; Secure; Http
 /// The right form, and nobody's session.
 const NOBODYS: &str = "__Host-tiergate-session=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
+type Headers<'a> = &'a [(&'a str, &'a str)];
+
 fn stage() -> &'static Stage {
     static STAGE: OnceLock<Result<Stage, String>> = OnceLock::new();
     let stage = STAGE.get_or_init(|| {
@@ -81,7 +83,7 @@ fn attributes(cookie: &str) -> Vec<&str> {
 fn a_browser_is_sent_to_sign_in() {
     let page = format!("{PUBLIC_URL}/apps/devel/hazard/form?a=1");
     let referer = ("Referer", page.as_str());
-    let cases: [(&str, &str, &[(&str, &str)], u16, &str); 6] = [
+    let cases: [(&str, &str, Headers<'_>, u16, &str); 6] = [
         ("GET", "/apps/devel/hazard/x?a=1&b=%2F", &[HTML], 302, "?rd=/apps/devel/hazard/x%3Fa%3D1%26b%3D%252F"),
         ("HEAD", "/apps/devel/hazard/x", &[NAVIGATE], 302, "?rd=/apps/devel/hazard/x"),
         (
@@ -298,7 +300,7 @@ fn a_websocket_with_a_session_comes_from_a_page_that_may_open_it() {
     let session = session(stage, "devel").unwrap();
     let bearer = format!("Bearer {}", stage.mint(&TokenSpec::for_account("devel")).unwrap());
     let (cookie, token) = (("Cookie", session.as_str()), ("Authorization", bearer.as_str()));
-    let cases: [(&str, (&str, &str), Option<&str>, u16); 10] = [
+    let cases = [
         (ROOM, cookie, Some(PUBLIC_URL), 101),
         (ROOM, cookie, None, 403),
         (ROOM, cookie, Some("https://evil.example"), 403),
