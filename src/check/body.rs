@@ -170,7 +170,8 @@ const PAGE: &str = "<!doctype html>
 </html>
 ";
 
-fn escape_html(text: &str) -> String {
+/// A text as it stands in an element or between double quotes.
+pub(crate) fn escape_html(text: &str) -> String {
     text.chars().fold(String::with_capacity(text.len()), |mut out, character| {
         match character {
             '&' => out.push_str("&amp;"),

@@ -27,6 +27,7 @@ mod style;
 mod token_cache;
 
 pub use assertion::{AssertionKeys, AssertionSettings};
+pub(crate) use body::escape_html;
 pub use body::{ErrorTemplate, TemplateError};
 pub use checker::{Checker, Ports, Snapshot};
 pub use identity_headers::{

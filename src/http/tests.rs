@@ -1,12 +1,18 @@
 use bytes::Bytes;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode};
-use http_body_util::{BodyExt as _, Empty};
+use http_body::Body;
+use http_body_util::{BodyExt as _, Empty, Full};
 
 use super::server::{Aliases, HttpServer, Peer};
 use super::target::{NoTarget, Target, of_auth_request, of_ext_authz, of_forward_auth};
 use crate::check::CheckService;
 use crate::check::fixture::{browser_service, service, session_cookie};
 use crate::check::tests::block_on;
+use crate::check::{OwnPages, Page, PageRequest};
 
 fn headers(pairs: &[(&str, &str)]) -> HeaderMap {
     let mut map = HeaderMap::new();
@@ -229,4 +235,87 @@ fn an_allow_offers_the_cookies_of_others_for_the_upstream() {
     let [(_, headers), ..] = browse("GET", &session_cookie("live"));
     assert_eq!((&headers["x-auth-cookie"], &headers["cookie"]), (&headers["cookie"], &HeaderValue::from_static("")));
     assert!(!headers.contains_key("set-cookie"));
+}
+
+/// Pages that say back what they were asked.
+struct Echo;
+
+impl OwnPages for Echo {
+    fn owns(&self, path: &str) -> bool {
+        path.starts_with("/_auth/")
+    }
+
+    fn answer<'a>(&'a self, request: &'a PageRequest<'a>) -> Pin<Box<dyn Future<Output = Page> + Send + 'a>> {
+        let PageRequest { method, path, query, headers: _, body } = *request;
+        let query = String::from_utf8_lossy(query).into_owned();
+        let body = format!("{method} {path} {query} {:?}", body.map(<[u8]>::len));
+        let cookie = |name: &str| ("set-cookie", format!("{name}=1"));
+        Box::pin(async move { Page { status: 203, headers: vec![cookie("a"), cookie("b")], body } })
+    }
+}
+
+async fn ask_page<B>(method: &str, uri: &str, body: B) -> (StatusCode, HeaderMap, String)
+where
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let (check, _) = service();
+    let mut server = HttpServer::new(check.with_pages(Arc::new(Echo)), &[], Aliases::default());
+    let request = Request::builder().method(method).uri(uri).body(body).expect("request");
+    let (parts, body) = tower::Service::call(&mut server, request).await.expect("infallible").into_parts();
+    let body = body.collect().await.expect("body").to_bytes();
+    (parts.status, parts.headers, String::from_utf8(body.to_vec()).expect("text"))
+}
+
+/// A body that has no end, and says no length.
+struct Endless(Arc<AtomicUsize>);
+
+impl Body for Endless {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<http_body::Frame<Bytes>, Self::Error>>> {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        std::task::Poll::Ready(Some(Ok(http_body::Frame::data(Bytes::from_static(&[b'x'; 1024])))))
+    }
+}
+
+#[tokio::test]
+async fn a_page_is_asked_by_its_canonical_path_whoever_asks() {
+    let empty = Empty::<Bytes>::new;
+    let (status, headers, body) = ask_page("GET", "/_auth//%6Cogin?rd=/x%20", empty()).await;
+    assert_eq!((status.as_u16(), body.as_str()), (203, "GET /_auth/login rd=/x%20 Some(0)"));
+    assert_eq!(headers.get_all("set-cookie").iter().count(), 2);
+    for (uri, expected) in [
+        ("/_auth/../x", 400),
+        ("/_auth/%2e%2e/x", 400),
+        ("/_auth/a%2Fb", 400),
+        ("/_auth/a;b", 400),
+        ("//_auth/login", 400),
+        ("/apps/x", 404),
+        ("/_AUTH/login", 404),
+    ] {
+        assert_eq!(ask_page("GET", uri, empty()).await.0, expected, "{uri}");
+    }
+}
+
+#[tokio::test]
+async fn a_form_is_read_within_bounds_and_nothing_else_is() {
+    let full = |size: usize| Full::<Bytes>::from(vec![b'x'; size]);
+    let (_, _, body) = ask_page("POST", "/_auth/logout", full(65_536)).await;
+    assert_eq!(body, "POST /_auth/logout  Some(65536)");
+    assert_eq!(ask_page("POST", "/_auth/logout", full(65_537)).await.0, StatusCode::PAYLOAD_TOO_LARGE);
+    assert_eq!(ask_page("POST", "/_auth/logout", full(10 << 20)).await.0, StatusCode::PAYLOAD_TOO_LARGE);
+    let read = Arc::new(AtomicUsize::new(0));
+    let endless = || Endless(Arc::clone(&read));
+    assert_eq!(ask_page("POST", "/_auth/logout", endless()).await.0, StatusCode::PAYLOAD_TOO_LARGE);
+    assert!(read.swap(0, Ordering::SeqCst) <= 66);
+    for (method, uri) in [("GET", "/_auth/logout"), ("POST", "/authz/forward-auth"), ("POST", "/apps/x")] {
+        ask_page(method, uri, endless()).await;
+        assert_eq!(read.load(Ordering::SeqCst), 0, "{method} {uri}");
+    }
 }

@@ -2,12 +2,12 @@
 //! programs, redirects.
 
 use minijinja::value::Serde;
-use minijinja::{Environment, Value, context};
+use minijinja::{Environment, Error, ErrorKind, Output, State, Value, context, escape_formatter};
 use serde::Serialize;
 use serde_json::json;
 
 use super::request::Visit;
-use crate::check::{Page, STYLE, style_source};
+use crate::check::{Page, STYLE, escape_html, style_source};
 use crate::session::SetCookie;
 use crate::types::{Reason, UnixTime};
 
@@ -117,6 +117,7 @@ const TEMPLATES: [(&str, &str); 6] = [
 impl Content {
     pub(super) fn new(framers: &[String]) -> Self {
         let mut templates = Environment::new();
+        templates.set_formatter(write_html);
         for (name, template) in TEMPLATES {
             // One that does not parse is missing where it is asked for, which a test of each page sees.
             let _ = templates.add_template(name, template);
@@ -199,6 +200,17 @@ impl Content {
             headers.push(("x-frame-options", "DENY".to_owned()));
         }
         headers
+    }
+}
+
+/// Writes a value; whoever could have chosen it, it ends no element and no
+/// attribute.
+fn write_html(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -> Result<(), Error> {
+    match value.as_str() {
+        Some(text) if !value.is_safe() => out
+            .write_str(&escape_html(text))
+            .map_err(|error| Error::new(ErrorKind::WriteFailure, "the page could not be written").with_source(error)),
+        Some(_) | None => escape_formatter(out, state, value),
     }
 }
 

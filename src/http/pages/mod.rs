@@ -238,3 +238,5 @@ impl OwnPages for Pages {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_stage;
