@@ -226,6 +226,12 @@ impl KeyRefresh for AskProvider {
             self.0.refresh_for_unknown_kid(provider).await;
         })
     }
+
+    fn refresh_for_answer<'a>(&'a self, provider: &'a ProviderId) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
+        Box::pin(async move {
+            self.0.refresh_for_answer(provider).await;
+        })
+    }
 }
 
 struct CountRefreshes;

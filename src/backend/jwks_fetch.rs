@@ -23,11 +23,13 @@ use super::jwks_copy::JwksCopy;
 use super::jwks_source::{JwksSource, RefreshError, RefreshResult};
 use super::system::jitter;
 use crate::token::{Freshness, Held, JwksCache, KeySet, KeySource, UnknownKid};
-use crate::types::{Clock, ProviderId, Random};
+use crate::types::{Clock, Monotonic, ProviderId, Random};
 
 /// How long a request waits for a fetch that its unknown `kid` brought about:
 /// less than the 200 ms after which Envoy takes a check for failed.
 pub const UNKNOWN_KID_WAIT: Duration = Duration::from_millis(150);
+/// How long a sign-in waits for a fetch that its own token needs.
+pub const ANSWER_WAIT: Duration = Duration::from_secs(2);
 
 /// The keys of one provider, as configured.
 #[derive(Debug, Clone)]
@@ -121,11 +123,26 @@ impl ProviderKeys {
     /// under way, though never longer than [`UNKNOWN_KID_WAIT`]. Says whether a
     /// fetch has ended, so that the token deserves a second look.
     pub async fn refresh_for_unknown_kid(&self, provider: &ProviderId) -> bool {
+        self.refresh_once(provider, JwksCache::on_unknown_kid, UNKNOWN_KID_WAIT).await
+    }
+
+    /// The same for a token that the provider itself has just answered with;
+    /// waits up to [`ANSWER_WAIT`].
+    pub async fn refresh_for_answer(&self, provider: &ProviderId) -> bool {
+        self.refresh_once(provider, JwksCache::on_unknown_kid_in_answer, ANSWER_WAIT).await
+    }
+
+    async fn refresh_once(
+        &self,
+        provider: &ProviderId,
+        claim: fn(&mut JwksCache, Monotonic) -> UnknownKid,
+        wait: Duration,
+    ) -> bool {
         let Some(slot) = self.slots.get(provider) else { return false };
         let mut busy = slot.busy.subscribe();
         {
             let mut cache = slot.cache();
-            if cache.on_unknown_kid(self.clock.monotonic()) == UnknownKid::Refresh {
+            if claim(&mut cache, self.clock.monotonic()) == UnknownKid::Refresh {
                 // Said under the lock: who comes next waits for this fetch.
                 slot.busy.send_replace(true);
                 slot.asked.notify_one();
@@ -135,7 +152,7 @@ impl ProviderKeys {
             return false;
         }
         let ended = busy.wait_for(|busy| !busy);
-        tokio::time::timeout(UNKNOWN_KID_WAIT, ended).await.is_ok_and(|ended| ended.is_ok())
+        tokio::time::timeout(wait, ended).await.is_ok_and(|ended| ended.is_ok())
     }
 
     /// The providers with how good their keys are, and how old.

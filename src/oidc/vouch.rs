@@ -24,12 +24,13 @@ pub(super) enum NotVouched {
 }
 
 impl NotVouched {
-    /// Whether only the keys to judge by are missing.
+    /// Whether only the key to judge by is missing: none is there, or a new one
+    /// of the provider's could not be had.
     pub(super) const fn is_outage(&self) -> bool {
         matches!(
             self,
-            Self::IdToken(IdTokenRejection::Token(Rejection::KeysUnavailable { .. }))
-                | Self::AccessToken(Rejection::KeysUnavailable { .. })
+            Self::IdToken(IdTokenRejection::Token(Rejection::KeysUnavailable { .. } | Rejection::KidUnknown { .. }))
+                | Self::AccessToken(Rejection::KeysUnavailable { .. } | Rejection::KidUnknown { .. })
         )
     }
 }
@@ -100,7 +101,7 @@ impl RelyingParty {
             Err(rejected) => rejected,
         };
         let Some(provider) = needs_keys(&rejected) else { return Err(rejected) };
-        self.ports.key_refresh.refresh(provider).await;
+        self.ports.key_refresh.refresh_for_answer(provider).await;
         check(now())
     }
 }

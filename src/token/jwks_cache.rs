@@ -10,6 +10,9 @@ use crate::types::Monotonic;
 
 /// The shortest time between two fetches that unknown `kid`s bring about.
 pub const UNKNOWN_KID_COOLDOWN: Duration = Duration::from_secs(30);
+/// The same for a token that the provider itself has just answered with, which
+/// no stranger can bring about.
+pub const ANSWER_COOLDOWN: Duration = Duration::from_secs(1);
 /// The first pause after a failure while there is no usable key set.
 pub const FIRST_RETRY: Duration = Duration::from_secs(1);
 /// The longest pause after a failure, and the only one while the last good key
@@ -25,6 +28,7 @@ pub struct JwksCache {
     next_refresh: Monotonic,
     failures: u32,
     unknown_kid_claimed: Option<Monotonic>,
+    answer_claimed: Option<Monotonic>,
 }
 
 /// A key set and its age.
@@ -83,7 +87,15 @@ impl JwksCache {
     /// Nothing loaded, and a refresh due at once.
     #[must_use]
     pub fn new(refresh: Duration, max_stale: Duration, now: Monotonic) -> Self {
-        Self { refresh, max_stale, held: None, next_refresh: now, failures: 0, unknown_kid_claimed: None }
+        Self {
+            refresh,
+            max_stale,
+            held: None,
+            next_refresh: now,
+            failures: 0,
+            unknown_kid_claimed: None,
+            answer_claimed: None,
+        }
     }
 
     /// How good the keys are.
@@ -132,11 +144,14 @@ impl JwksCache {
     /// nothing about the limit. Tokens with known `kid`s never come here, and
     /// the timer does not ask here either.
     pub fn on_unknown_kid(&mut self, now: Monotonic) -> UnknownKid {
-        if self.unknown_kid_claimed.is_some_and(|claimed| now.since(claimed) < UNKNOWN_KID_COOLDOWN) {
-            return UnknownKid::Cooldown;
-        }
-        self.unknown_kid_claimed = Some(now);
-        UnknownKid::Refresh
+        claim(&mut self.unknown_kid_claimed, UNKNOWN_KID_COOLDOWN, now)
+    }
+
+    /// A token that the provider itself has just answered with names a `kid`
+    /// that the set does not hold. Strangers who name unknown `kid`s use up
+    /// nothing of this limit.
+    pub fn on_unknown_kid_in_answer(&mut self, now: Monotonic) -> UnknownKid {
+        claim(&mut self.answer_claimed, ANSWER_COOLDOWN, now)
     }
 
     /// The provider gave a good key set.
@@ -168,6 +183,14 @@ impl JwksCache {
     fn hold(&mut self, keys: Arc<KeySet>, age_then: Duration, now: Monotonic) {
         self.held = Some(Held { keys, since: now, age_then, max_stale: self.max_stale });
     }
+}
+
+fn claim(claimed: &mut Option<Monotonic>, cooldown: Duration, now: Monotonic) -> UnknownKid {
+    if claimed.is_some_and(|claimed| now.since(claimed) < cooldown) {
+        return UnknownKid::Cooldown;
+    }
+    *claimed = Some(now);
+    UnknownKid::Refresh
 }
 
 #[cfg(test)]

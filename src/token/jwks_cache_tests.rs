@@ -163,3 +163,13 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn strangers_use_up_nothing_of_the_limit_for_the_providers_own_answers() {
+    let mut cache = cache();
+    assert_eq!(cache.on_unknown_kid(at(1)), UnknownKid::Refresh);
+    assert_eq!(cache.on_unknown_kid_in_answer(at(1)), UnknownKid::Refresh);
+    assert_eq!(cache.on_unknown_kid_in_answer(at(1)), UnknownKid::Cooldown);
+    assert_eq!(cache.on_unknown_kid_in_answer(at(2)), UnknownKid::Refresh);
+    assert_eq!(cache.on_unknown_kid(at(30)), UnknownKid::Cooldown, "nor the other way round");
+}

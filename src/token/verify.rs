@@ -29,6 +29,13 @@ pub trait KeySource: Send + Sync {
 pub trait KeyRefresh: Send + Sync {
     /// Ends when the keys are fresh, or when there is no sense in waiting on.
     fn refresh<'a>(&'a self, provider: &'a ProviderId) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
+
+    /// As [`Self::refresh`], for a token that the provider itself has just
+    /// answered with. No stranger brings that about, so its cooldown is short
+    /// and its own, and it may take as long as a sign-in may wait.
+    fn refresh_for_answer<'a>(&'a self, provider: &'a ProviderId) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
+        self.refresh(provider)
+    }
 }
 
 /// A token that was verified in full, with what a later look at it needs.

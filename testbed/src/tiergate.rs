@@ -47,13 +47,14 @@ pub struct TiergateBuilder {
 enum Source {
     Text(String),
     File(PathBuf, TiergatePorts),
+    Environment,
 }
 
 impl Source {
     /// A config with a `listen` of its own may use a unix socket in place of this port.
     fn listens_at(&self, place: &str) -> bool {
         match self {
-            Self::File(..) => true,
+            Self::File(..) | Self::Environment => true,
             Self::Text(text) => !has_listen(text) || text.contains(place),
         }
     }
@@ -87,7 +88,10 @@ impl TiergateBuilder {
     /// Starts it and waits until it is ready.
     pub fn start(&self) -> Result<Tiergate> {
         match &self.config {
-            Source::File(path, ports) => self.start_with(path.clone(), *ports, None),
+            Source::File(path, ports) => self.start_with(Some(path.clone()), *ports, None),
+            Source::Environment => retry_taken_port(|| {
+                self.start_with(None, TiergatePorts::free()?, Some(guard::scratch_dir("tiergate-environment")?))
+            }),
             Source::Text(text) => retry_taken_port(|| {
                 let ports = TiergatePorts::free()?;
                 let dir = guard::scratch_dir("tiergate-config")?;
@@ -96,18 +100,18 @@ impl TiergateBuilder {
                 }
                 let path = dir.path().join("tiergate.yaml");
                 std::fs::write(&path, render(text, ports))?;
-                self.start_with(path, ports, Some(dir))
+                self.start_with(Some(path), ports, Some(dir))
             }),
         }
     }
 
-    fn start_with(&self, config: PathBuf, ports: TiergatePorts, dir: Option<TempDir>) -> Result<Tiergate> {
+    fn start_with(&self, config: Option<PathBuf>, ports: TiergatePorts, dir: Option<TempDir>) -> Result<Tiergate> {
         if !self.binary.exists() {
             bail!("`{}` is missing: run `cargo build`", self.binary.display());
         }
         let admin = loopback(ports.admin);
         let mut component = Component::new("tiergate", &self.binary)
-            .args(["serve".into(), "-c".into(), config.clone().into_os_string()])
+            .arg("serve")
             .within(self.within)
             .ready(Ready::Tcp(admin))
             .ready(Ready::Http(admin, self.ready_path.to_owned(), 200));
@@ -115,6 +119,9 @@ impl TiergateBuilder {
             if self.config.listens_at(place) {
                 component = component.ready(Ready::Tcp(loopback(port)));
             }
+        }
+        if let Some(config) = &config {
+            component = component.args(["-c".into(), config.clone().into_os_string()]);
         }
         if let Some(dir) = &dir {
             component = component.current_dir(dir.path());
@@ -126,10 +133,15 @@ impl TiergateBuilder {
                 component = component.without_env(name);
             }
         }
-        for (name, value) in &self.env {
-            component = component.env(name, value);
+        if config.is_none() {
+            for (listener, port) in [("GRPC", ports.grpc), ("HTTP", ports.http), ("ADMIN", ports.admin)] {
+                component = component.env(format!("TIERGATE_LISTEN__{listener}"), format!("127.0.0.1:{port}"));
+            }
         }
-        Ok(Tiergate { process: component.start()?, config, ports, _dir: dir })
+        for (name, value) in &self.env {
+            component = component.env(name, place_ports(value, ports));
+        }
+        Ok(Tiergate { process: component.start()?, config: config.unwrap_or_default(), ports, _dir: dir })
     }
 }
 
@@ -153,6 +165,12 @@ impl Tiergate {
     /// An instance with a config file as it is, which listens on these ports.
     pub fn from_file(binary: impl Into<PathBuf>, config: &Path, ports: TiergatePorts) -> TiergateBuilder {
         Self::with_source(binary.into(), Source::File(config.to_path_buf(), ports))
+    }
+
+    /// An instance without a config file, on free ports: its settings are set with [`TiergateBuilder::env`], where
+    /// `@GRPC@`, `@HTTP@` and `@ADMIN@` stand for the ports.
+    pub fn from_environment(binary: impl Into<PathBuf>) -> TiergateBuilder {
+        Self::with_source(binary.into(), Source::Environment)
     }
 
     /// [`Tiergate::builder`] and [`TiergateBuilder::start`].
@@ -243,14 +261,18 @@ fn has_listen(config: &str) -> bool {
 }
 
 fn render(config: &str, ports: TiergatePorts) -> String {
-    let TiergatePorts { grpc, http, admin } = ports;
     if has_listen(config) {
-        return config
-            .replace("@GRPC@", &grpc.to_string())
-            .replace("@HTTP@", &http.to_string())
-            .replace("@ADMIN@", &admin.to_string());
+        return place_ports(config, ports);
     }
+    let TiergatePorts { grpc, http, admin } = ports;
     format!(
         "listen: {{ grpc: \"127.0.0.1:{grpc}\", http: \"127.0.0.1:{http}\", admin: \"127.0.0.1:{admin}\" }}\n{config}"
     )
+}
+
+fn place_ports(text: &str, ports: TiergatePorts) -> String {
+    let TiergatePorts { grpc, http, admin } = ports;
+    text.replace("@GRPC@", &grpc.to_string())
+        .replace("@HTTP@", &http.to_string())
+        .replace("@ADMIN@", &admin.to_string())
 }

@@ -311,7 +311,7 @@ fn attribute(tag: &str, name: &str) -> Option<String> {
     let value = rest.split('"').next()?;
     let signs = [("&#60;", "<"), ("&#62;", ">"), ("&#34;", "\""), ("&quot;", "\""), ("&lt;", "<"), ("&gt;", ">")];
     let text = signs.iter().fold(value.to_owned(), |text, (escaped, sign)| text.replace(escaped, sign));
-    Some(text.replace("&#38;", "&").replace("&#x27;", "'").replace("&amp;", "&"))
+    Some(text.replace("&#38;", "&").replace("&#x27;", "'").replace("&#x2f;", "/").replace("&amp;", "&"))
 }
 
 fn path_fits(cookie: &str, path: &str) -> bool {

@@ -20,6 +20,7 @@ mod documents;
 mod grid;
 #[cfg(test)]
 mod layering;
+mod sessions;
 #[cfg(test)]
 mod stores;
 #[cfg(test)]

@@ -1,0 +1,7 @@
+//! Sessions in the running service, as load, outages and replicas meet them.
+
+mod keys;
+mod refresh;
+mod secrets;
+mod seed;
+mod stage;
