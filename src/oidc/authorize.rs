@@ -101,3 +101,7 @@ impl RelyingParty {
         })
     }
 }
+
+#[cfg(test)]
+#[path = "authorize_tests.rs"]
+mod tests;

@@ -14,7 +14,7 @@ use super::vouch::NotVouched;
 use crate::session::{
     BrowserCookies, LoginAttempt, OpaqueId, Session, SessionCookie, SessionError, SessionKey, SetCookie,
 };
-use crate::token::principal_of;
+use crate::token::{join_profiles, principal_of};
 use crate::types::{ProviderId, Secret};
 
 /// How long a browser waits for what the provider says of itself and for the
@@ -136,8 +136,8 @@ impl RelyingParty {
         };
         let known = [id_token.claims(), &authority.claims];
         let endpoint = metadata.userinfo_endpoint.as_ref();
-        let mut profile = self.userinfo(provider, endpoint, &tokens.access_token, subject, known).await?;
-        profile.extend(id_token.claims().clone());
+        let userinfo = self.userinfo(provider, endpoint, &tokens.access_token, subject, known).await?;
+        let profile = join_profiles(userinfo, id_token.claims().clone(), &provider.tokens.claims);
         principal_of(authority.claims.clone(), &provider.tokens).map_err(CallbackError::Claims)?;
         Ok(Session {
             provider: provider.client.provider.clone(),
@@ -214,3 +214,7 @@ impl From<NotVouched> for CallbackError {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "callback_tests.rs"]
+mod tests;

@@ -129,9 +129,8 @@ impl RelyingParty {
     }
 
     async fn verified_logout_token(&self, token: &str) -> Result<VerifiedLogoutToken, LogoutTokenError> {
-        let issuer = unverified_issuer(token);
-        let provider =
-            self.providers.iter().find(|provider| Some(provider.tokens.issuer.as_ref()) == issuer.as_deref());
+        let issuer = unverified_issuer(token).map_err(|rejection| LogoutTokenError::Invalid(rejection.as_str()))?;
+        let provider = self.providers.iter().find(|provider| provider.tokens.issuer.as_ref() == issuer);
         let provider = provider.ok_or(LogoutTokenError::Invalid("iss"))?;
         let check = || {
             let (keys, now) = (self.ports.keys.as_ref(), self.ports.clock.now());
@@ -251,3 +250,7 @@ fn mark_of(token: &VerifiedLogoutToken) -> OnceKey {
     key.copy_from_slice(digest(&SHA256, named.as_bytes()).as_ref());
     OnceKey(key)
 }
+
+#[cfg(test)]
+#[path = "logout_tests.rs"]
+mod tests;

@@ -216,7 +216,3 @@ async fn fetch(http: &dyn HttpClient, document: &FetchUrl, issuer: &str) -> Resu
     }
     Metadata::parse(answer.body(), issuer)
 }
-
-#[cfg(test)]
-#[path = "provider_tests.rs"]
-mod tests;

@@ -12,7 +12,7 @@ use super::provider::Provider;
 use super::relying_party::RelyingParty;
 use super::vouch::NotVouched;
 use crate::session::{Authority, Session};
-use crate::token::{VerifiedIdToken, principal_of};
+use crate::token::{VerifiedIdToken, join_profiles, principal_of};
 use crate::types::{Principal, UnixTime};
 
 /// How long the provider's word counts when it does not say how long.
@@ -48,7 +48,8 @@ impl RelyingParty {
                 principal_of(authority.claims.clone(), &provider.tokens).map_err(|_| RenewError::Ended)?;
                 renewed.authority = authority;
                 if let Some(id_token) = id_token {
-                    renewed.profile.extend(id_token.claims().clone());
+                    let (told, names) = (id_token.claims().clone(), &provider.tokens.claims);
+                    renewed.profile = join_profiles(renewed.profile, told, names);
                     renewed.id_token = tokens.id_token;
                 }
                 Ok(renewed)
@@ -106,3 +107,7 @@ impl Vouch for RelyingParty {
         Box::pin(Self::renew(self, session))
     }
 }
+
+#[cfg(test)]
+#[path = "renew_tests.rs"]
+mod tests;

@@ -91,6 +91,19 @@ impl ClaimPath {
         (!found.is_null()).then_some(found)
     }
 
+    /// Takes away what stands there.
+    fn remove(&self, claims: &mut Map<String, Value>) {
+        let Some((last, way)) = self.rest.split_last() else {
+            claims.remove(self.first.as_ref());
+            return;
+        };
+        let top = claims.get_mut(self.first.as_ref());
+        let holder = top.and_then(|top| way.iter().try_fold(top, |value, level| value.get_mut(level.as_ref())));
+        if let Some(Value::Object(members)) = holder {
+            members.remove(last.as_ref());
+        }
+    }
+
     /// The claim beside this one that says whether it is verified.
     fn verified(&self) -> Self {
         let mut verified = self.clone();
@@ -187,6 +200,23 @@ pub fn principal_of(claims: Map<String, Value>, settings: &IssuerSettings) -> Re
 #[must_use]
 pub fn profile_of(claims: &Map<String, Value>, names: &ClaimNames) -> (Option<Email>, Option<Box<str>>) {
     (email(claims, names).ok().flatten(), name(claims, names).ok().flatten().map(Box::from))
+}
+
+/// The claims of two sources about one person; where both say something,
+/// `newer` counts. That an e-mail address is verified is believed of the source
+/// that names the address, and of no other.
+#[must_use]
+pub fn join_profiles(
+    mut base: Map<String, Value>,
+    mut newer: Map<String, Value>,
+    names: &ClaimNames,
+) -> Map<String, Value> {
+    if let Some(email) = &names.email {
+        let silent = if email.find(&newer).is_some() { &mut base } else { &mut newer };
+        email.verified().remove(silent);
+    }
+    base.extend(newer);
+    base
 }
 
 /// The audiences of a token (RFC 7519 section 4.1.3): one string, or an array

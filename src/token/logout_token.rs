@@ -139,10 +139,13 @@ pub fn verify_logout_token(
 }
 
 /// The issuer that an unverified token names, to find its settings by.
-#[must_use]
-pub fn unverified_issuer(token: &str) -> Option<String> {
-    let jws = UnverifiedJws::parse(token).ok()?;
-    jws.claims.get("iss").and_then(Value::as_str).map(str::to_owned)
+///
+/// # Errors
+///
+/// When it is no token at all, or names none.
+pub fn unverified_issuer(token: &str) -> Result<String, Rejection> {
+    let jws = UnverifiedJws::parse(token)?;
+    jws.claims.get("iss").and_then(Value::as_str).map(str::to_owned).ok_or(Rejection::Iss)
 }
 
 impl VerifiedLogoutToken {

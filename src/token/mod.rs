@@ -35,7 +35,7 @@ pub mod verify;
 pub(crate) mod test_keys;
 
 pub use algorithm::Algorithm;
-pub use claims::{ClaimNames, ClaimPath, ClaimPathError, carries_audience, principal_of, profile_of};
+pub use claims::{ClaimNames, ClaimPath, ClaimPathError, carries_audience, join_profiles, principal_of, profile_of};
 pub use id_token::{ExpectedIdToken, IdTokenRejection, VerifiedIdToken, verify_id_token};
 pub use inspect::{CheckResult, Inspection, inspect};
 pub use issuer::{DuplicateIssuer, IssuerSettings, Issuers};
