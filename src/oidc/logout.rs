@@ -143,10 +143,10 @@ impl RelyingParty {
             self.ports.key_refresh.refresh(id).await;
             verified = check();
         }
-        verified.map_err(|rejection| match rejection {
+        verified.map_err(|rejection| {
             // Nothing is known of the token: the provider should come again.
-            LogoutTokenRejection::Token(Rejection::KeysUnavailable { .. }) => LogoutTokenError::Store,
-            known => LogoutTokenError::Invalid(known.as_str()),
+            let unknown = matches!(rejection, LogoutTokenRejection::Token(Rejection::KeysUnavailable { .. }));
+            if unknown { LogoutTokenError::Store } else { LogoutTokenError::Invalid(rejection.as_str()) }
         })
     }
 

@@ -157,8 +157,8 @@ async fn a_session_speaks_by_the_settings_that_hold_now() {
         Session { provider: id("gone"), ..session.clone() },
         Session { provider: id("other"), ..session.clone() },
         Session { issuer: "https://before.example.com/".to_owned(), ..session.clone() },
-        Session { subject: "u-456".to_owned(), ..session.clone() },
         other_audience,
+        Session { subject: "u-456".to_owned(), ..session },
     ] {
         assert!(world.party.principal(&strange).is_none());
     }
