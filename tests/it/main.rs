@@ -13,6 +13,8 @@
 )]
 
 #[cfg(test)]
+mod browser;
+#[cfg(test)]
 mod cases;
 #[cfg(test)]
 mod documents;

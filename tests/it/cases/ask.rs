@@ -277,10 +277,10 @@ fn with_request_id(mut answered: Answered) -> Answered {
 fn hold_invariants(way: Way, answered: &Answered) -> Result<(), String> {
     let Answered { status, headers, removed, .. } = answered;
     let known: &[u16] = match way {
-        Way::Grpc | Way::ForwardAuth => &[200, 400, 401, 403, 503],
+        Way::Grpc | Way::ForwardAuth => &[200, 302, 303, 400, 401, 403, 503],
         // nginx makes 500 of the rest (G019; the 503 is the contract's); Envoy reads a 5xx as a failure of the filter (G022).
         Way::AuthRequestUrl | Way::AuthRequestUri => &[200, 401, 403, 503],
-        Way::ExtAuthz => &[200, 400, 401, 403],
+        Way::ExtAuthz => &[200, 302, 303, 400, 401, 403],
     };
     if !known.contains(status) {
         return Err(format!("status {status} means nothing to this proxy"));

@@ -5,17 +5,24 @@ use serde_json::Value;
 
 use super::ask::{Answered, Ask, MANAGED, Way, ask};
 use super::corpus::{Failures, HeaderCase, Statuses, corpus, goes_over, runnable};
-use super::service::{Service, distrusting_service, service, token};
+use super::service::{Service, browser_service, distrusting_service, service, token};
 
 const SUBJECT: &str = "u-123";
+const BY_COOKIE: &str = "cookie(stable,devel)";
+
+/// The cookies of a case with our name and real sessions in them.
+fn cookies(of_case: &str) -> String {
+    let [valid, attacker] = &browser_service().1;
+    of_case.replace("__Host-sid=", "__Host-tiergate-session=").replace("VALID", valid).replace("ATTACKER", attacker)
+}
 
 impl HeaderCase {
-    /// Sessions, and with them cookies that say who calls, come later.
     fn can_run(&self) -> bool {
-        let sets_cookie = self.request_headers.iter().any(|(name, _)| name == "cookie");
-        ["none", "valid(stable,devel)"].contains(&self.credentials.as_str())
-            && !sets_cookie
-            && self.expected.get("redirect_scheme").is_none()
+        ["none", "valid(stable,devel)", BY_COOKIE].contains(&self.credentials.as_str())
+    }
+
+    fn is_of_a_browser(&self) -> bool {
+        self.credentials == BY_COOKIE || self.request_headers.iter().any(|(name, _)| name == "cookie")
     }
 
     fn ways(&self) -> impl Iterator<Item = Way> {
@@ -29,7 +36,11 @@ impl HeaderCase {
     }
 
     fn service(&self) -> &'static Service {
-        if self.peer == "trusted" { service() } else { distrusting_service() }
+        match self.peer.as_str() {
+            "trusted" if self.is_of_a_browser() => &browser_service().0,
+            "trusted" => service(),
+            _ => distrusting_service(),
+        }
     }
 
     fn request(&self) -> Ask {
@@ -38,13 +49,22 @@ impl HeaderCase {
             match name.as_str() {
                 ":method" => request.method.clone_from(value),
                 "host" => request.host = value.clone().into_bytes(),
+                "cookie" => request = request.header(name, cookies(value)),
                 _ if value.starts_with("\\xff") => request = request.header(name, *b"\xff\xfe"),
                 _ => request = request.header(name, value.as_bytes()),
             }
         }
         // H040 is the one that leaves out what it is about.
         request.says_target = self.id != "H040";
-        if self.credentials == "none" { request } else { request.bearer(&token("stable devel")) }
+        if self.expected.get("redirect_scheme").is_some() {
+            // So that there is a cookie to set.
+            return request.header("sec-fetch-mode", "navigate").header("cookie", cookies("__Host-sid=gone"));
+        }
+        match self.credentials.as_str() {
+            "none" => request,
+            BY_COOKIE => request.header("cookie", cookies("__Host-sid=VALID")),
+            _ => request.bearer(&token("stable devel")),
+        }
     }
 
     /// The expectation for one protocol.
@@ -55,6 +75,14 @@ impl HeaderCase {
 
     fn judge(&self, way: Way, answered: &Answered) -> Result<(), String> {
         let expected = self.expected(way);
+        if let Some(scheme) = expected.get("redirect_scheme").and_then(Value::as_str) {
+            let (location, cookie) = (answered.values("location"), answered.values("set-cookie"));
+            let redirects = answered.status == if way.is_nginx() { 401 } else { 302 };
+            let login = format!("{scheme}://portal.example.com/_auth/login?rd=/apps/devel/x");
+            let fits =
+                redirects && location == [login.as_str()] && cookie.len() == 1 && cookie[0].contains("; Secure;");
+            return if fits { Ok(()) } else { Err(format!("{} to {location:?} with {cookie:?}", answered.status)) };
+        }
         let decision = expected.get("status_nginx").filter(|_| way.is_nginx()).or(expected.get("decision"));
         let decision: Statuses = serde_json::from_value(decision.cloned().unwrap_or_default())
             .map_err(|error| format!("expects no decision: {error}"))?;
@@ -107,6 +135,13 @@ fn is_taken_away(way: Way, answered: &Answered, name: &str) -> bool {
 fn no_header_of_a_client_chooses_the_rule_or_passes_for_an_identity() {
     let mut failures = Failures::default();
     let mut untrusted: Vec<(&str, Option<String>)> = Vec::new();
+    let mut browsers: Vec<(&str, Option<String>)> = Vec::new();
+    // Both sessions open: what is refused below is not refused for want of one.
+    for (way, session) in Way::ALL.into_iter().flat_map(|way| browser_service().1.iter().map(move |id| (way, id))) {
+        let request = Ask::get("/apps/devel/x").header("cookie", format!("__Host-tiergate-session={session}"));
+        let answered = ask(&browser_service().0, way, &request).unwrap_or_else(|what| panic!("{way:?}: {what}"));
+        assert_eq!(answered.status, 200, "{way:?}");
+    }
     for case in runnable(&corpus().headers, |case| &case.id, HeaderCase::can_run, &mut failures) {
         for way in case.ways() {
             let answered = ask(case.service(), way, &case.request());
@@ -115,6 +150,8 @@ fn no_header_of_a_client_chooses_the_rule_or_passes_for_an_identity() {
             failures.note(&case.id, judged.map_err(|what| format!("{way:?}: {what}")));
             if case.peer != "trusted" {
                 untrusted.push((&case.id, answered.request_id));
+            } else if case.is_of_a_browser() {
+                browsers.push((&case.id, answered.request_id));
             }
         }
     }
@@ -124,6 +161,19 @@ fn no_header_of_a_client_chooses_the_rule_or_passes_for_an_identity() {
     for (case, id) in untrusted {
         let line = id.and_then(|id| lines.get(&id).cloned()).unwrap_or_default();
         if line["reason"] != "spoofed_header" || line["cause"] != "untrusted_peer" {
+            failures.add(case, format!("is logged as {line}"));
+        }
+    }
+    let ids: Vec<String> = browsers.iter().filter_map(|(_, id)| id.clone()).collect();
+    let lines = browser_service().0.decisions(&ids);
+    for (case, id) in browsers {
+        let line = id.and_then(|id| lines.get(&id).cloned()).unwrap_or_default();
+        let cause = match case {
+            "H056" => Value::from("websocket_origin"),
+            "H075" | "H076" => Value::from("session_ambiguous"),
+            _ => Value::Null,
+        };
+        if line["cause"] != cause || line["decision"] != "deny" {
             failures.add(case, format!("is logged as {line}"));
         }
     }

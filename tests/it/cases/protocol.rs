@@ -27,6 +27,7 @@ fn check(id: &str) -> Option<Check> {
         "G017" => idle_connections_are_capped,
         "G018" => bytes_that_are_no_request_are_refused_in_band,
         "G019" => nginx_gets_only_statuses_it_knows,
+        "G021" => a_location_is_absolute,
         "G022" => an_allow_over_envoys_http_is_200,
         "G026" => the_samples_clear_no_route_cache,
         "G029" => an_empty_list_is_a_config_error,
@@ -274,4 +275,21 @@ fn is_closed(mut stream: &TcpStream) -> bool {
             Err(error) => return error.kind() != std::io::ErrorKind::WouldBlock,
         }
     }
+}
+
+/// Traefik resolves a relative one against the address of the check.
+fn a_location_is_absolute() -> Result<(), String> {
+    for (method, status) in [("GET", 302), ("POST", 303)] {
+        let request =
+            Ask { method: method.to_owned(), ..Ask::get("/apps/devel/x") }.header("sec-fetch-mode", "navigate");
+        for way in Way::ALL {
+            let answered = ask(service(), way, &request).map_err(|error| format!("{way:?}: {error}"))?;
+            let location = answered.values("location").concat();
+            let expected = if way.is_nginx() { 401 } else { status };
+            if answered.status != expected || !location.starts_with("https://portal.example.com/_auth/login?") {
+                return Err(format!("{way:?}: {} to `{location}`", answered.status));
+            }
+        }
+    }
+    Ok(())
 }

@@ -6,13 +6,14 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use tiergate_testbed::provider::{base64url, now};
+use tiergate_testbed::provider::{WEB_CLIENT, WEB_CLIENT_SECRET, base64url, now};
 use tiergate_testbed::{Key, Provider, Tiergate, TiergateBuilder, TokenSpec};
 use tonic::client::Grpc;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
 
 use super::raw_codec::RawCodec;
+use crate::browser;
 
 /// The issuer of the corpus; its keys come from the development provider.
 pub(super) const ISSUER: &str = "https://idp.example.com/realms/main";
@@ -30,6 +31,7 @@ identity_providers:
     token_types: [at+jwt]
     leeway: 60s
     jwks: { uri: "@JWKS@" }
+    login: { client_id: portal-web }
   - id: b
     issuer: https://idp.example.com/realms/b
     audience: [portal]
@@ -51,7 +53,27 @@ rules:
 identity_headers:
   strip: [X-Forwarded-User, X-WebAuth-User, X-Forwarded-Email, X-Forwarded-Access-Token, X-MS-Client-Principal,
           Cf-Access-Jwt-Assertion, X-Original-User, SSL-CLIENT-S-DN, X-Client-Cert, X-Envoy-Peer-Metadata]
+sessions: { store: memory }
 log: { level: warn }
+"#;
+
+/// A config whose provider really signs people in, which it does for addresses
+/// on this machine.
+const BROWSER_CONFIG: &str = r#"
+public_url: http://localhost:8080
+trusted_proxies: [127.0.0.1/32]
+identity_providers:
+  - id: main
+    issuer: "@ISSUER@"
+    audience: ["@AUDIENCE@"]
+    login: { client_id: @CLIENT@, client_secret: @SECRET@, extra_params: { audience: "@AUDIENCE@" } }
+tiers:
+  public: { grant: anyone }
+  devel:  { grant: { scopes: ["access:devel"] } }
+rules:
+  - { host: portal.example.com, path: /apps/devel/**, tier: devel }
+  - { host: portal.example.com, path: /public/**,     tier: public }
+sessions: { store: memory }
 "#;
 
 /// One running service and a connection to its gRPC side.
@@ -189,6 +211,27 @@ pub(super) fn service() -> &'static Service {
 pub(super) fn distrusting_service() -> &'static Service {
     static SERVICE: OnceLock<Service> = OnceLock::new();
     SERVICE.get_or_init(|| start("[]"))
+}
+
+/// The service where the development provider signs people in, and two sessions
+/// of a person that may enter `/apps/devel`, as values of their cookie.
+pub(super) fn browser_service() -> &'static (Service, [String; 2]) {
+    static SERVICE: OnceLock<(Provider, (Service, [String; 2]))> = OnceLock::new();
+    let start = || {
+        let provider = Provider::start().expect("the provider starts");
+        let config = BROWSER_CONFIG
+            .replace("@ISSUER@", provider.issuer())
+            .replace("@AUDIENCE@", provider.audience())
+            .replace("@CLIENT@", WEB_CLIENT)
+            .replace("@SECRET@", WEB_CLIENT_SECRET);
+        let service = Service::start(&Tiergate::builder(env!("CARGO_BIN_EXE_tiergate"), &config));
+        let sessions = [(); 2].map(|()| {
+            let person = browser::sign_in(&provider, service.http().port(), "http://localhost:8080", "devel");
+            person.expect("a person signs in").cookie(browser::SESSION).expect("a session").value.clone()
+        });
+        (provider, (service, sessions))
+    };
+    &SERVICE.get_or_init(start).1
 }
 
 /// The base token of the corpus, at `now`.

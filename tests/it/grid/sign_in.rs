@@ -4,11 +4,12 @@
 use std::sync::OnceLock;
 
 use anyhow::{Context, Result, anyhow, ensure};
-use tiergate_testbed::raw_http::{post_form, request_with_body};
+use tiergate_testbed::raw_http::request_with_body;
 use tiergate_testbed::user_agent::UserAgent;
 use tiergate_testbed::{Gateway, Provider, RawResponse, Received, RunningGateway, Tiergate, TokenSpec};
 
 use super::stage::{Asked, BINARY, PUBLIC_URL, Stage, config_with_login};
+use crate::browser::{self, SESSION};
 
 const RULES: &str = r#"
 log: { level: trace }
@@ -20,7 +21,6 @@ rules:
 
 const HTML: (&str, &str) = ("Accept", "text/html,application/xhtml+xml,*/*;q=0.8");
 const NAVIGATE: (&str, &str) = ("Sec-Fetch-Mode", "navigate");
-const SESSION: &str = "__Host-tiergate-session";
 const CLEARED: &str = "__Host-tiergate-session=; Path=/; Max-Age=0; Secure; HttpOnly; SameSite=Lax";
 /// The right form, and nobody's session.
 const NOBODYS: &str = "__Host-tiergate-session=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
@@ -183,45 +183,19 @@ fn two_sessions_are_nobodys() {
     });
 }
 
-/// Signs in through the pages that this port shows, and gives the browser.
-///
-/// The public address is no proxy's, so each step to it goes to that port instead.
 fn sign_in(stage: &Stage, port: u16, account: &str) -> Result<UserAgent> {
-    let here = format!("http://localhost:{port}");
-    let mut browser = UserAgent::new();
-    let login = browser.step(&format!("{here}/_auth/login?rd=/apps/devel/hazard/x%3Fa%3D1"))?.answer;
-    let authorize = login.header("location").with_context(|| format!("{}: {}", login.status, login.text()))?;
-    let at = authorize.find("/authorize").with_context(|| format!("sent to {authorize}"))?;
-    let chosen = post_form(stage.provider.address(), &authorize[at..], &[("account", account)])?;
-    let callback = chosen.header("location").with_context(|| format!("{}: {}", chosen.status, chosen.text()))?;
-    let login = |browser: &UserAgent| browser.cookies().iter().any(|cookie| cookie.name.contains("-login-"));
-    ensure!(login(&browser), "no cookie binds the attempt to the browser");
-    let back = browser.step(&callback.replace(PUBLIC_URL, &here))?.answer;
-    ensure!(back.status == 303, "{}: {}", back.status, back.text());
-    let onward = back.header("location").unwrap_or_default();
-    ensure!(onward == format!("{PUBLIC_URL}/apps/devel/hazard/x?a=1"), "sent on to {onward}");
-    // One cookie comes and one goes, in one answer.
-    ensure!(back.header_values("set-cookie").len() >= 2 && !login(&browser), "{:?}", back.headers);
-    ensure!(browser.refused_cookies().is_empty(), "a browser refuses {:?}", browser.refused_cookies());
-    session_of(&browser)?;
-    Ok(browser)
-}
-
-/// The `Cookie` pair of the session.
-fn session_of(browser: &UserAgent) -> Result<String> {
-    let cookie = browser.cookie(SESSION).context("there is no session")?;
-    Ok(format!("{SESSION}={}", cookie.value))
+    browser::sign_in(&stage.provider, port, PUBLIC_URL, account)
 }
 
 fn session(stage: &Stage, account: &str) -> Result<String> {
-    session_of(&sign_in(stage, stage.tiergate.http().port(), account)?)
+    browser::session_of(&sign_in(stage, stage.tiergate.http().port(), account)?)
 }
 
 #[test]
 fn a_person_signs_in_through_every_proxy_and_signs_out_again() {
     for_each(|stage, gateway| {
-        let browser = sign_in(stage, gateway.address().port(), "devel")?;
-        let session = session_of(&browser)?;
+        let person = sign_in(stage, gateway.address().port(), "devel")?;
+        let session = browser::session_of(&person)?;
         let id = session.split_once('=').context("a pair")?.1;
         let cookies = format!("theme=dark; {session}; b=\"2 3\"");
         let asked = stage.ask(gateway, "GET", "/apps/devel/hazard/x?a=1&set-cookies", &[HTML, ("Cookie", &cookies)])?;
