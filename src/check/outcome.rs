@@ -136,10 +136,9 @@ impl Denial {
         }
     }
 
-    /// The headers of the answer, whatever carries it. `set-cookie` may stand
-    /// more than once.
+    /// The headers of the answer. `set-cookie` may stand more than once.
     #[must_use]
-    pub fn headers(&self) -> Vec<(&'static str, String)> {
+    pub fn headers(&self, protocol: Protocol) -> Vec<(&'static str, String)> {
         let mut headers = vec![
             ("content-type", self.body.content_type.to_owned()),
             ("cache-control", "no-store".to_owned()),
@@ -149,7 +148,8 @@ impl Denial {
             headers.push(("content-security-policy", page_policy()));
             headers.push(("referrer-policy", "no-referrer".to_owned()));
         }
-        if let Some(challenge) = &self.challenge {
+        let redirects = matches!(self.http_status(protocol), 302 | 303);
+        if let Some(challenge) = self.challenge.as_ref().filter(|_| !redirects) {
             headers.push(("www-authenticate", challenge.clone()));
         }
         if let Some(redirect) = &self.redirect {

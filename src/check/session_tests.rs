@@ -70,7 +70,7 @@ fn a_cookie_that_opens_nothing_makes_nobody_of_its_browser() {
         let denied = denial(outcome);
         assert_eq!((denied.http_status(Protocol::Grpc), denied.reason), (status, reason), "{cookie}");
         assert_eq!(written(&denied.set_cookies), expected, "{cookie}");
-        assert!(denied.headers().contains(&("cache-control", "no-store".to_owned())));
+        assert!(denied.headers(Protocol::Grpc).contains(&("cache-control", "no-store".to_owned())));
         let allowed = allow(ask("GET", "/public/x", headers));
         assert_eq!(value(&allowed, "x-auth-user"), Some(""), "{cookie}");
         assert_eq!(written(&allowed.set_cookies), expected, "{cookie}");
@@ -145,7 +145,7 @@ fn a_browser_is_sent_to_sign_in_and_comes_back() {
         ] {
             let denied = denial(ask_over(protocol, method, target, &[NAVIGATION]));
             assert_eq!(denied.http_status(protocol), expected);
-            assert!(denied.headers().contains(&("location", redirect.location.clone())), "{protocol:?}");
+            assert!(denied.headers(protocol).contains(&("location", redirect.location.clone())), "{protocol:?}");
             assert_eq!(denied.set_cookies, []);
         }
     }
@@ -373,7 +373,7 @@ proptest! {
                 let cookies = written(&allow.set_cookies);
                 format!("{:?}{:?}{}{}{:?}", allow.headers, allow.remove, allow.query, allow.cookie, cookies)
             }
-            Answer::Deny(denial) => format!("{:?}{}", denial.headers(), denial.body.text),
+            Answer::Deny(denial) => format!("{:?}{}", denial.headers(protocol), denial.body.text),
             Answer::Respond(response) => format!("{response:?}"),
         };
         prop_assert!(!told.contains(&id), "{}", told);

@@ -109,7 +109,7 @@ fn refusals_say_why_and_no_more() {
     let denied = denial(ask("GET", "/apps/devel/x", &[], None));
     assert_eq!((denied.kind, denied.reason), (DenyKind::Unauthenticated, Reason::NoCredentials));
     assert_eq!(denied.challenge.as_deref(), Some("Bearer"));
-    assert!(denied.headers().contains(&("cache-control", "no-store".to_owned())));
+    assert!(denied.headers(Protocol::Grpc).contains(&("cache-control", "no-store".to_owned())));
 
     let denied = denial(ask("GET", "/apps/devel/x", &[], Some(caller(""))));
     assert_eq!(denied.reason, Reason::InsufficientTier);

@@ -235,7 +235,7 @@ fn denied(denial: Denial, record: &DecisionRecord) -> CheckResponse {
         DenyKind::Forbidden | DenyKind::BadTarget | DenyKind::Unavailable | DenyKind::Overloaded => PERMISSION_DENIED,
     };
     // Of several `set-cookie` Envoy sends each; they take the place of none but its own.
-    let headers = denial.headers().into_iter().map(|(name, value)| overwrite(name, value)).collect();
+    let headers = denial.headers(Protocol::Grpc).into_iter().map(|(name, value)| overwrite(name, value)).collect();
     let response = DeniedHttpResponse {
         status: Some(HttpStatus { code: i32::from(http_status) }),
         headers,

@@ -76,7 +76,7 @@ fn allowed(allow: Allow) -> Response<Full<Bytes>> {
 }
 
 fn denied(denial: Denial, protocol: Protocol) -> Response<Full<Bytes>> {
-    let headers = denial.headers();
+    let headers = denial.headers(protocol);
     let status = StatusCode::from_u16(denial.http_status(protocol)).unwrap_or(StatusCode::FORBIDDEN);
     let mut response = Response::new(Full::from(denial.body.text));
     *response.status_mut() = status;

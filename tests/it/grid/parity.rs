@@ -10,8 +10,9 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use serde_json::Value;
 use tiergate_testbed::{Key, Provider, Tiergate, TokenSpec};
 
-use super::stage::{BINARY, config};
+use super::stage::{BINARY, PUBLIC_URL, config_with_login};
 use super::wire::{Asker, Question, Told, Wire};
+use crate::browser;
 
 const QUESTIONS: usize = 600;
 
@@ -49,9 +50,9 @@ const MANAGED: [&str; 12] = [
 #[test]
 fn four_protocols_one_decision() {
     let provider = Provider::start().unwrap();
-    let tiergate = Tiergate::start(BINARY, &config(&provider, RULES)).unwrap();
+    let tiergate = Tiergate::start(BINARY, &config_with_login(&provider, RULES)).unwrap();
     let asker = Asker::new(&tiergate).unwrap();
-    let questions = questions(&provider);
+    let questions = questions(&provider, &tiergate);
     let mut told: Vec<Vec<Told>> = Vec::new();
     for (number, question) in questions.iter().enumerate() {
         let answers = Wire::ALL.map(|wire| {
@@ -62,14 +63,19 @@ fn four_protocols_one_decision() {
         told.push(answers.to_vec());
     }
     let decisions = decisions(&tiergate, questions.len());
-    let mut seen: HashMap<String, usize> = HashMap::new();
+    let (mut seen, mut sent): (HashMap<String, usize>, usize) = (HashMap::new(), 0);
     for (number, (question, told)) in questions.iter().zip(&told).enumerate() {
         let decided = Wire::ALL.map(|wire| decisions[&(format!("q{number}"), wire.name())].clone());
         for (wire, decision) in Wire::ALL.into_iter().zip(&decided) {
             assert_eq!(decision, &decided[0], "{} and grpc differ about {question:#?}", wire.name());
         }
-        for (wire, told) in Wire::ALL.into_iter().zip(told) {
-            fits(wire, told, &decided[0], question);
+        for (wire, answer) in Wire::ALL.into_iter().zip(told) {
+            fits(wire, answer, &decided[0], question);
+            let same = |name: &str| answer.headers.get(name) == told[0].headers.get(name);
+            // What comes with an allow for the browser stands elsewhere in gRPC.
+            let cookies = decided[0].decision == "allow" || same("set-cookie");
+            assert!(same("location") && cookies, "{}: {answer:?} and {:?} for {question:?}", wire.name(), told[0]);
+            sent += usize::from(answer.headers.contains_key("location"));
         }
         *seen.entry(decided[0].reason.clone()).or_default() += 1;
     }
@@ -84,9 +90,11 @@ fn four_protocols_one_decision() {
         "no_rule",
         "bad_target",
         "multiple_credentials",
+        "session_expired",
     ] {
         assert!(seen.get(reason).is_some_and(|count| *count >= 3), "hardly any `{reason}` among {seen:?}");
     }
+    assert!(sent >= 12, "hardly anybody is sent to sign in: {sent}");
 }
 
 /// What the log says of a decision, as far as protocols may not differ.
@@ -142,12 +150,27 @@ fn fits(wire: Wire, told: &Told, decided: &Decided, question: &Question) {
         }
         let carriers = ["x-auth-cookie", "x-auth-query", "x-auth-websocket-protocol"];
         assert!(carriers.iter().all(|name| told.headers.contains_key(*name)), "{}", context());
+        for name in ["cookie", "x-auth-cookie"] {
+            assert!(told.headers.get(name).is_none_or(|cookies| !cookies.contains("__Host-")), "{}", context());
+        }
         let subject = decided.subject.as_str().unwrap_or_default();
         assert_eq!(told.headers["x-auth-user"], subject, "{}", context());
         return;
     }
+    let location = told.headers.get("location");
+    assert!(
+        location.is_none_or(|location| location.starts_with(&format!("{PUBLIC_URL}/_auth/login"))),
+        "{}",
+        context()
+    );
     let status = match decided.reason.as_str() {
-        "no_credentials" | "invalid_token" | "expired_token" | "multiple_credentials" => 401,
+        "no_credentials" | "session_expired" | "invalid_token" | "expired_token" | "multiple_credentials" => {
+            match (location, wire, question.method.as_str()) {
+                (None, _, _) | (Some(_), Wire::AuthRequest, _) => 401,
+                (Some(_), _, "GET" | "HEAD") => 302,
+                (Some(_), _, _) => 303,
+            }
+        }
         "bad_target" | "spoofed_header" if wire != Wire::AuthRequest => 400,
         "unavailable" if wire == Wire::ExtAuthz => 403,
         "unavailable" => 503,
@@ -166,10 +189,15 @@ fn challenges(decided: &Decided) -> bool {
 }
 
 /// The same requests in each run.
-fn questions(provider: &Provider) -> Vec<Question> {
+fn questions(provider: &Provider, tiergate: &Tiergate) -> Vec<Question> {
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[7; 32]);
     let mut runner = TestRunner::new_with_rng(Config::default(), rng);
-    let strategy = question(tokens(provider));
+    let port = tiergate.http().port();
+    let sessions = ["stable", "devel"].map(|account| {
+        let person = browser::sign_in(provider, port, PUBLIC_URL, account).unwrap();
+        browser::session_of(&person).unwrap()
+    });
+    let strategy = question(tokens(provider), sessions);
     (0..QUESTIONS).map(|_| strategy.new_tree(&mut runner).unwrap().current()).collect()
 }
 
@@ -190,7 +218,7 @@ fn tokens(provider: &Provider) -> Vec<String> {
     tokens
 }
 
-fn question(tokens: Vec<String>) -> impl Strategy<Value = Question> {
+fn question(tokens: Vec<String>, sessions: [String; 2]) -> impl Strategy<Value = Question> {
     let method = prop_oneof![
         6 => Just("GET"),
         2 => Just("POST"),
@@ -209,12 +237,30 @@ fn question(tokens: Vec<String>) -> impl Strategy<Value = Question> {
         2 => Just("?a=b&c=%2F..%2f".to_owned()),
         2 => token.clone().prop_map(|token| format!("?access_token={token}&x=1")),
     ];
-    (method, host, path(), query, headers(token)).prop_map(|(method, host, path, query, headers)| Question {
+    let parts = (method, host, path(), query, headers(token), cookies(sessions));
+    parts.prop_map(|(method, host, path, query, headers, cookies)| Question {
         method: method.to_owned(),
         target: format!("{path}{query}"),
         host: host.to_owned(),
-        headers,
+        headers: [headers, cookies].concat(),
     })
+}
+
+/// None, a session with or without others beside it, or one that is none.
+fn cookies([one, other]: [String; 2]) -> impl Strategy<Value = Vec<(String, String)>> {
+    let nobodys = format!("{}={}", browser::SESSION, "A".repeat(43));
+    let values = vec![
+        one.clone(),
+        other.clone(),
+        format!("a=1; {other}; b=2"),
+        nobodys.clone(),
+        format!("a=1; {nobodys}"),
+        format!("{}=short", browser::SESSION),
+        format!("{one}; {other}"),
+        format!("a=1,{one}"),
+    ];
+    let cookie = prop::sample::select(values).prop_map(|value| vec![("Cookie".to_owned(), value)]);
+    prop_oneof![5 => Just(Vec::new()), 4 => cookie]
 }
 
 fn path() -> impl Strategy<Value = String> {
@@ -257,8 +303,11 @@ fn headers(token: impl Strategy<Value = String> + Clone) -> impl Strategy<Value 
     ];
     let kind = prop_oneof![
         4 => Just(Vec::new()),
-        1 => Just(pair("Accept", "text/html,*/*;q=0.8")),
-        1 => Just(pair("Sec-Fetch-Mode", "navigate")),
+        2 => Just(pair("Accept", "text/html,*/*;q=0.8")),
+        2 => Just(pair("Sec-Fetch-Mode", "navigate")),
+        2 => prop::sample::select(vec![PUBLIC_URL, "http://evil.example"]).prop_map(move |origin| {
+            [pair("Upgrade", "websocket"), pair("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="), pair("Origin", origin)].concat()
+        }),
         1 => Just(pair("X-Auth-User", "root")),
         1 => Just([pair("X-Auth-Plan", "gold"), pair("X-Auth-Assertion", "e30.e30.e30")].concat()),
         1 => Just(pair("Content-Type", "application/grpc")),
