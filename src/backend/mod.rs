@@ -6,6 +6,8 @@ pub mod http_client;
 mod jwks_copy;
 pub mod jwks_fetch;
 pub mod jwks_source;
+pub mod key_file;
 pub mod memory_store;
 mod oidc_http;
+pub mod sqlite_store;
 pub mod system;

@@ -62,10 +62,14 @@ macro_rules! conformance {
     };
 }
 
+mod crash;
 mod lifecycle;
 mod memory;
 mod once;
 mod outage;
 mod replicas;
 mod rivals;
+mod sqlite;
 mod stage;
+
+pub(crate) use stage::quick_folder;

@@ -2,16 +2,18 @@
 //! callers at once.
 
 use std::future::Future;
+use std::path::Path;
 use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use futures_util::future::join_all;
+use tempfile::TempDir;
+use tiergate::backend::causes::Causes;
 use tiergate::backend::system::SystemRandom;
-use tiergate::session::{IndexKey, Lease, OnceKey, SessionKey, SessionStore, StoredSession};
+use tiergate::session::{IndexKey, Lease, OnceKey, SessionKey, SessionStore, StoreError, StoredSession};
 use tiergate::types::{Random as _, UnixTime};
 
 /// What an outage of a store stops.
-#[allow(dead_code, reason = "each store says what it can")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outage {
     /// This store cannot be broken from outside.
@@ -19,6 +21,7 @@ pub(crate) enum Outage {
     /// Every call that writes fails; others may still answer.
     Writes,
     /// Every call fails.
+    #[allow(dead_code, reason = "for a store behind a network")]
     All,
 }
 
@@ -90,6 +93,28 @@ pub(crate) async fn comes_true<F: Future<Output = bool>>(within: Duration, holds
         }
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
+}
+
+/// What a call comes to that may be refused for a while: a store that has too
+/// much to do in its 250 ms says so, and the caller tries again.
+pub(crate) async fn patiently<T, F>(call: impl Fn() -> F) -> T
+where
+    F: Future<Output = Result<T, StoreError>>,
+{
+    let deadline = Instant::now() + 30 * SECOND;
+    loop {
+        match call().await {
+            Err(StoreError::Unavailable(_)) if Instant::now() < deadline => {}
+            ended => return ended.unwrap_or_else(|error| panic!("{}", Causes(&error))),
+        }
+    }
+}
+
+/// A folder whose files wait for no disk: with many builds on one machine, a
+/// disk alone takes longer than a call may.
+pub(crate) fn quick_folder() -> TempDir {
+    let memory = Path::new("/dev/shm");
+    if memory.is_dir() { tempfile::tempdir_in(memory).unwrap() } else { tempfile::tempdir().unwrap() }
 }
 
 /// The time of the wall clock: a store may have a clock of its own, which the
