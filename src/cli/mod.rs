@@ -27,6 +27,7 @@ mod load;
 mod policy_explain;
 mod policy_test;
 mod serve;
+mod session;
 mod token_inspect;
 mod what_if;
 
@@ -57,6 +58,9 @@ enum Command {
     /// Look into a token
     #[command(subcommand)]
     Token(TokenCommand),
+    /// See who is signed in, and end sessions
+    #[command(subcommand)]
+    Session(SessionCommand),
     /// Exit 0 when the running service is ready (for a container's HEALTHCHECK)
     Healthcheck(ConfigArg),
 }
@@ -81,6 +85,14 @@ enum PolicyCommand {
 enum TokenCommand {
     /// Show header, claims, key, every check, and the tiers a token gives
     Inspect(token_inspect::InspectArgs),
+}
+
+#[derive(Debug, Subcommand)]
+enum SessionCommand {
+    /// List the live sessions
+    List(session::ListArgs),
+    /// End sessions, at once and on every replica
+    Revoke(session::RevokeArgs),
 }
 
 /// Which config a command reads.
@@ -136,6 +148,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Policy(PolicyCommand::Explain(args)) => policy_explain::run(&args),
         Command::Policy(PolicyCommand::Test(args)) => policy_test::run(&args),
         Command::Token(TokenCommand::Inspect(args)) => token_inspect::run(&args),
+        Command::Session(SessionCommand::List(args)) => session::list(&args),
+        Command::Session(SessionCommand::Revoke(args)) => session::revoke(&args),
         Command::Healthcheck(arg) => healthcheck::run(&arg),
     };
     match ended {

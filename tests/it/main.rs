@@ -24,6 +24,8 @@ mod grid;
 mod layering;
 mod sessions;
 #[cfg(test)]
+mod session_commands;
+#[cfg(test)]
 mod stores;
 #[cfg(test)]
 mod supply_chain;
