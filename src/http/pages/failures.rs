@@ -119,11 +119,21 @@ pub(super) fn round(why: Why) -> Notice {
         "You signed in three times within a minute, and each time this site did not know you afterwards.",
     );
     match why {
-        Why::NoCookie => notice.and("The session cookie that was set did not come back.").causes(&[
-            "Your browser blocks cookies of this site, or an extension removes them.",
-            "A proxy in front of this site drops the Cookie or Set-Cookie header.",
-            "This site is open under another name, or by http in place of https, than the one it was set up for.",
-        ]),
+        // The count came back in a cookie: cookies as such work. The check takes
+        // a session cookie away that opens nothing.
+        Why::NoCookie => notice
+            .and(
+                "The session cookie is not there any more: it did not come back, or there was no session to it and it \
+                 was taken away. The log of the service says which.",
+            )
+            .causes(&[
+                "Several instances of the service run, with session stores or secrets of their own: all need the same.",
+                "The session store loses what is written to it.",
+                "The clock of this server and that of the sign-in provider differ.",
+                "The tokens are for another audience, last for too short a time, or lack the scope for longer sessions \
+                 (offline_access).",
+                "Your browser, an extension, or a proxy in front of this site removes the session cookie.",
+            ]),
         Why::Malformed | Why::Several => notice.and("A session cookie came back, and not as it was set.").causes(&[
             "A proxy in front of this site changes or doubles cookies.",
             "An old cookie is in the way: delete the cookies of this site.",
@@ -142,5 +152,19 @@ pub(super) fn round(why: Why) -> Notice {
             "The tokens last for too short a time, or the scope for longer sessions (offline_access) is missing.",
         ]),
     }
+    .reason(Reason::SessionExpired)
+}
+
+/// The page for a session that counts here, and that the check does not see.
+pub(super) fn unseen() -> Notice {
+    Notice::new(
+        403,
+        "Signing in leads nowhere",
+        "You are signed in, but the page that you want to see sends you back to sign in, again and again.",
+    )
+    .causes(&[
+        "The proxy in front of this site does not hand the Cookie header on when it asks Tiergate about a request.",
+        "Several instances of the service run, with session stores or secrets of their own: all need the same.",
+    ])
     .reason(Reason::SessionExpired)
 }

@@ -31,11 +31,7 @@ impl Pages {
             Who::Somebody(live, _) if form_lost => {
                 return renewed(self.content.notice(visit, &form_was_lost().action("Go on", target)), &live);
             }
-            Who::Somebody(live, _) => {
-                let cleared = visit.cookies.rounds.map(|_| SetCookie::clear_rounds());
-                let page = redirect(format!("{}{target}", parts.public_origin), cleared.as_slice());
-                return renewed(page, &live);
-            }
+            Who::Somebody(live, _) => return renewed(self.go_on(visit, parts, &target), &live),
             Who::Unknown => {
                 let text = "Nobody can be signed in, because sessions cannot be kept right now. Try again in a moment.";
                 return self.store_is_down(visit, text);
@@ -67,6 +63,23 @@ impl Pages {
             page.headers.push(("set-cookie", SetCookie::clear_rounds().header_value()));
         }
         page
+    }
+
+    /// Where somebody goes who is signed in already.
+    fn go_on(&self, visit: &Visit<'_>, parts: &SigningIn, target: &str) -> Page {
+        let (rounds, now) = (visit.cookies.rounds, self.now());
+        if rounds::passes(rounds, target, now) >= rounds::PASSES && visit.parameter("again").is_none() {
+            let notice = failures::unseen().action("Try once more", self.login_link(target, None, true));
+            return self.content.notice(visit, &notice.action("To the start page", self.routes.portal()));
+        }
+        // No check stands before the portal.
+        let cookie = if target == self.routes.portal() {
+            rounds.map(|_| SetCookie::clear_rounds())
+        } else {
+            let (count, first) = rounds::after_pass(rounds, target, now);
+            Some(SetCookie::rounds(count, first))
+        };
+        redirect(format!("{}{target}", parts.public_origin), cookie.as_slice())
     }
 
     /// `GET /callback/{provider}`

@@ -211,7 +211,7 @@ async fn a_failed_way_back_is_a_page_without_a_session() {
 #[tokio::test]
 async fn the_third_round_ends_with_a_page_that_says_why() {
     for (why, no_session, expected) in [
-        ("", None, "did not come back"),
+        ("", None, "removes the session cookie"),
         ("__Host-tiergate-session=x", None, "not as it was set"),
         ("__Host-tiergate-session=x; __Host-tiergate-session=y", None, "not as it was set"),
         ("session", Some(NoSession::Unknown), "one session store"),
@@ -241,6 +241,25 @@ async fn the_third_round_ends_with_a_page_that_says_why() {
             assert_eq!(later.status, 303, "a minute later");
         }
     }
+}
+
+#[tokio::test]
+async fn a_check_that_does_not_see_the_session_is_told() {
+    let stage = Stage::new();
+    let session = stage.signed_in("u-1").await;
+    let mut jar = session.clone();
+    for _ in 0..5 {
+        let page = stage.get("/_auth/login?rd=/apps/x").cookie(&jar).send().await;
+        assert_eq!((page.status, location(&page)), (303, "https://portal.example.com/apps/x"));
+        jar = format!("{session}; {}", cookie_of(&page, "__Host-tiergate-rounds").expect("a count"));
+    }
+    let page = stage.get("/_auth/login?rd=/apps/x").cookie(&jar).send().await;
+    assert!(page.status == 403 && page.body.contains("does not hand the Cookie header on"), "{}", page.body);
+    for onward in ["/_auth/login?rd=/apps/y", "/_auth/login?rd=/apps/x&again=1", "/_auth/login"] {
+        assert_eq!(stage.get(onward).cookie(&jar).send().await.status, 303, "{onward}");
+    }
+    stage.clock.forward(Duration::from_secs(10));
+    assert_eq!(stage.get("/_auth/login?rd=/apps/x").cookie(&jar).send().await.status, 303);
 }
 
 #[tokio::test]
@@ -355,6 +374,7 @@ async fn the_provider_signs_out_over_the_back_channel() {
         ("logout_token=t&logout_token=t", Some(bad), Ends::Well, 400),
         ("logout_token=t&logout_tok%65n=t", Some(bad), Ends::Well, 400),
         ("", Some(bad), Ends::Well, 400),
+        ("in the query", Some(bad), Ends::Well, 400),
         ("token=t", Some(bad), Ends::Well, 400),
         ("logout_token=t", Some("application/json"), Ends::Well, 400),
         ("logout_token=t", None, Ends::Well, 400),
@@ -363,7 +383,11 @@ async fn the_provider_signs_out_over_the_back_channel() {
     ] {
         let stage = Stage::new();
         stage.provider.ends(ends);
-        let mut request = stage.program("POST", "/_auth/backchannel-logout").body(body.as_bytes());
+        let (path, body) = match body {
+            "in the query" => ("/_auth/backchannel-logout?logout_token=t", ""),
+            body => ("/_auth/backchannel-logout", body),
+        };
+        let mut request = stage.program("POST", path).body(body.as_bytes());
         if let Some(kind) = kind {
             request = request.header("content-type", kind);
         }
