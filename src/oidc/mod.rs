@@ -41,4 +41,6 @@ pub use relying_party::{LoginProvider, Redirect, RelyingParty, RelyingPartyPorts
 pub use return_target::{ReturnTarget, ReturnTargetError};
 
 #[cfg(test)]
-mod fixture;
+pub(crate) mod fixture;
+#[cfg(test)]
+mod provider_shapes;
