@@ -22,9 +22,12 @@ mod documents;
 mod grid;
 #[cfg(test)]
 mod layering;
-mod sessions;
 #[cfg(test)]
 mod session_commands;
+#[cfg(test)]
+mod sessions;
+#[cfg(test)]
+mod sign_in;
 #[cfg(test)]
 mod stores;
 #[cfg(test)]
