@@ -11,9 +11,7 @@ use super::provider::{Metadata, MetadataError, Provider};
 use super::query::{CallbackQuery, ProviderAnswer};
 use super::relying_party::{Redirect, RelyingParty};
 use super::vouch::NotVouched;
-use crate::session::{
-    BrowserCookies, LoginAttempt, OpaqueId, Session, SessionCookie, SessionError, SessionKey, SetCookie,
-};
+use crate::session::{BrowserCookies, LoginAttempt, OpaqueId, Session, SessionCookie, SessionError, SetCookie};
 use crate::token::{join_profiles, principal_of};
 use crate::types::{ProviderId, Secret};
 
@@ -163,7 +161,7 @@ impl RelyingParty {
         mut set_cookies: Vec<SetCookie>,
     ) -> Result<Redirect, CallbackError> {
         if let SessionCookie::One(old) = &cookies.session {
-            self.sessions.end(SessionKey::of(old)).await.map_err(|_| CallbackError::Store)?;
+            self.sessions.end_of(old).await.map_err(|_| CallbackError::Store)?;
         }
         let id = self.sessions.begin(session).await.map_err(|_| CallbackError::Store)?;
         set_cookies.push(SetCookie::session(&id, self.sessions.lifetimes().absolute));

@@ -412,7 +412,7 @@ async fn an_attempt_whose_cookie_is_gone_leads_on_who_is_signed_in_meanwhile() {
     let mut dropped = world.begin().await;
     dropped.cookies = signed_in;
     let SessionCookie::One(session) = &dropped.cookies.session else { panic!("a session") };
-    world.sessions.end(SessionKey::of(session)).await.unwrap();
+    world.sessions.end(crate::session::SessionKey::of(session)).await.unwrap();
     assert_eq!(world.come_back(&dropped).await.unwrap_err().error, CallbackError::OtherBrowser);
 }
 

@@ -20,9 +20,10 @@ use futures_util::future::{Either, select};
 use super::error::RenewError;
 use super::flights::{Flight, Flights, Landed};
 use crate::session::{
-    Lease, LiveSession, NoSession, Opened, Session, SessionError, SessionId, SessionSource, Sessions, StoreError,
+    Lease, LiveSession, NoSession, Opened, Session, SessionError, SessionId, SessionSource, Sessions, SetCookie,
+    StoreError,
 };
-use crate::types::{Clock, Monotonic, Principal, Random, Tasks, UnixTime};
+use crate::types::{Clock, Monotonic, NameSet, Principal, Random, Tasks, UnixTime};
 
 /// How long a check waits for a refresh that it cannot do without. It has to
 /// end within the 200 ms that Envoy waits by default.
@@ -151,7 +152,13 @@ impl LiveSessions {
             }
         }
         let principal = self.ports.vouch.principal(&opened.session).ok_or(NoSession::Expired)?;
-        Ok(Arc::new(LiveSession { principal, ends_at: ends_at(&opened), set_cookie: None }))
+        let set_cookie = (opened.id != *id).then(|| SetCookie::session(&opened.id, self.left(&opened)));
+        Ok(Arc::new(LiveSession { principal, ends_at: ends_at(&opened), set_cookie }))
+    }
+
+    /// How long the session has at most.
+    fn left(&self, opened: &Opened) -> Duration {
+        opened.stored.ends_at.since(self.ports.clock.now())
     }
 
     /// The refresh of a session that is in flight, or a new one; none within
@@ -237,15 +244,23 @@ impl LiveSessions {
     /// Writes the new tokens; the old ones may count no more, so a store that
     /// does not answer is asked again.
     async fn write(&self, id: &SessionId, current: &Opened, renewed: &Session) -> (Landed, Refreshed) {
+        let mut current = current.clone();
         for _ in 0..WRITES {
-            match self.sessions.replace(id, current, renewed).await {
+            let written = if self.gains(&current.session, renewed) {
+                self.sessions.move_on(&current, renewed).await
+            } else {
+                self.sessions.replace(&current, renewed).await
+            };
+            match written {
                 Ok(true) => return (Landed::Done, Refreshed::Renewed),
-                Ok(false) => match self.look(id, current).await {
+                Ok(false) => match self.look(id, &current).await {
                     // An answer was lost and the write was not.
                     Look::Newer => return (Landed::Done, Refreshed::Renewed),
                     // Signed out meanwhile.
                     Look::Gone => return (Landed::Ended, Refreshed::Renewed),
-                    Look::Same(_) | Look::Unknown => {}
+                    // Something else about it was written.
+                    Look::Same(now) => current = *now,
+                    Look::Unknown => {}
                 },
                 Err(_) => {}
             }
@@ -254,9 +269,19 @@ impl LiveSessions {
         (Landed::Passing, Refreshed::Lost)
     }
 
+    /// Whether the person holds rights that they did not hold before.
+    fn gains(&self, before: &Session, after: &Session) -> bool {
+        let vouch = self.ports.vouch.as_ref();
+        let (Some(before), Some(after)) = (vouch.principal(before), vouch.principal(after)) else { return false };
+        let more = |before: &NameSet, after: &NameSet| after.iter().any(|name| !before.contains(name));
+        more(&before.scopes, &after.scopes)
+            || more(&before.permissions, &after.permissions)
+            || more(&before.groups, &after.groups)
+    }
+
     async fn look(&self, id: &SessionId, seen: &Opened) -> Look {
         match self.sessions.open(id).await {
-            Ok(current) if current.stored.version > seen.stored.version => Look::Newer,
+            Ok(current) if is_renewed(&seen.session, &current.session) => Look::Newer,
             Ok(current) => Look::Same(Box::new(current)),
             Err(SessionError::Unknown | SessionError::Broken) => Look::Gone,
             Err(SessionError::Store(StoreError::Unavailable(_) | StoreError::Corrupt | StoreError::Full)) => {
@@ -289,6 +314,11 @@ enum Look {
     Newer,
     Gone,
     Unknown,
+}
+
+/// Whether somebody has renewed it between the two looks.
+fn is_renewed(seen: &Session, current: &Session) -> bool {
+    seen.refresh_token != current.refresh_token || seen.authority.expires_at != current.authority.expires_at
 }
 
 fn no_session(error: &SessionError) -> NoSession {

@@ -298,3 +298,39 @@ async fn a_panic_in_a_refresh_ends_nothing_but_that_refresh() {
     stage.clock.forward(LEASE);
     assert!(holds_devel(&stage.live.find(&id).await.unwrap()));
 }
+
+#[tokio::test]
+async fn who_gains_rights_gets_a_new_id_and_the_old_one_ends() {
+    let stage = Stage::new();
+    let old = stage.sessions.begin(&session("u-1")).await.unwrap();
+    stage.clock.forward(Duration::from_secs(301));
+    let live = stage.live.find(&old).await.unwrap();
+    assert!(holds_devel(&live));
+    let set = live.set_cookie.clone().expect("a new cookie").header_value();
+    let value = set.split(['=', ';']).nth(1).unwrap();
+    let new = SessionId::parse(value).unwrap();
+    assert!(new != old);
+    assert!(stage.live.find(&new).await.unwrap().set_cookie.is_none());
+    stage.clock.forward(Duration::from_secs(30));
+    assert_eq!(stage.live.find(&old).await.unwrap_err(), NoSession::Unknown);
+    // The next refresh brings nothing new.
+    stage.clock.forward(Duration::from_secs(300));
+    assert!(stage.live.find(&new).await.unwrap().set_cookie.is_none());
+    assert_eq!(stage.told(), [Refreshed::Renewed, Refreshed::Renewed]);
+}
+
+#[tokio::test]
+async fn both_ids_of_a_session_have_one_refresh() {
+    let stage = Stage::new();
+    let old = stage.sessions.begin(&session("u-1")).await.unwrap();
+    stage.clock.forward(Duration::from_secs(301));
+    stage.live.find(&old).await.unwrap();
+    let new = stage.sessions.open(&old).await.unwrap().id;
+    stage.clock.forward(Duration::from_secs(301));
+    let asked = (0..100).map(|number| stage.live.find(if number % 2 == 0 { &old } else { &new }));
+    for answer in futures_util::future::join_all(asked).await {
+        assert!(answer.is_ok());
+    }
+    stage.until(|| stage.told().len() == 2).await;
+    assert_eq!((stage.exchanges(), stage.told()), (2, vec![Refreshed::Renewed, Refreshed::Renewed]));
+}

@@ -51,7 +51,7 @@ impl RelyingParty {
             Err(SessionError::Store(_)) => return Err(SignInError::Store),
         };
         let ended = async {
-            self.sessions.end(SessionKey::of(id)).await?;
+            self.sessions.end_of(id).await?;
             if everywhere {
                 let all = self.sessions.of_subject(&session.issuer, &session.subject).await?;
                 self.sessions.end_all(&all).await?;
@@ -103,7 +103,7 @@ impl RelyingParty {
         if opened.session.issuer != issuer || opened.session.sid.as_deref() != Some(sid) {
             return Ok(false);
         }
-        self.sessions.end(opened.key).await.map_err(|_| SignInError::Store)
+        self.sessions.end_of(id).await.map_err(|_| SignInError::Store)
     }
 
     /// The origins that signing out at `provider` leads to, for the policy of the

@@ -54,8 +54,8 @@ impl RelyingParty {
                 }
                 Ok(renewed)
             }
-            Err(Some(unjudged)) if unjudged.is_outage() && tokens.refresh_token.is_some() => Ok(renewed),
-            Err(Some(unjudged)) if unjudged.is_outage() => Err(RenewError::Passing),
+            Err(Some(unjudged)) if unjudged.lacks_key() && tokens.refresh_token.is_some() => Ok(renewed),
+            Err(Some(unjudged)) if unjudged.lacks_key() => Err(RenewError::Passing),
             Err(_) => Err(RenewError::Ended),
         }
     }

@@ -24,14 +24,24 @@ pub(super) enum NotVouched {
 }
 
 impl NotVouched {
-    /// Whether only the key to judge by is missing: none is there, or a new one
-    /// of the provider's could not be had.
+    /// Whether the keys to judge by are not there at all.
     pub(super) const fn is_outage(&self) -> bool {
         matches!(
             self,
-            Self::IdToken(IdTokenRejection::Token(Rejection::KeysUnavailable { .. } | Rejection::KidUnknown { .. }))
-                | Self::AccessToken(Rejection::KeysUnavailable { .. } | Rejection::KidUnknown { .. })
+            Self::IdToken(IdTokenRejection::Token(Rejection::KeysUnavailable { .. }))
+                | Self::AccessToken(Rejection::KeysUnavailable { .. })
         )
+    }
+
+    /// Whether only the key to judge by is missing, which may be there at the
+    /// next look: a new one of the provider's, or all of them.
+    pub(super) const fn lacks_key(&self) -> bool {
+        self.is_outage()
+            || matches!(
+                self,
+                Self::IdToken(IdTokenRejection::Token(Rejection::KidUnknown { .. }))
+                    | Self::AccessToken(Rejection::KidUnknown { .. })
+            )
     }
 }
 

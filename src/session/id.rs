@@ -51,6 +51,11 @@ impl OpaqueId {
         Secret::new(URL_SAFE_NO_PAD.encode(self.0.as_slice()))
     }
 
+    /// An id from its bits, as a sealed record keeps them.
+    pub(super) fn from_bits(bits: &[u8]) -> Option<Self> {
+        Some(Self(Zeroizing::new(bits.try_into().ok()?)))
+    }
+
     /// The bits, to make a key of.
     pub(super) fn bits(&self) -> &[u8; 32] {
         &self.0

@@ -17,6 +17,7 @@ pub(super) mod wire {
 
 const RECORD: &str = "session";
 const CARD: &str = "session card";
+const MOVED: &str = "moved session";
 /// The longest name of a browser that is kept, in bytes.
 const MAX_USER_AGENT: usize = 256;
 
@@ -43,6 +44,15 @@ pub struct Session {
     pub signed_in_at: UnixTime,
     /// The browser as it named itself at sign-in.
     pub user_agent: String,
+}
+
+/// What a sealed record says.
+pub(super) enum Record {
+    /// A session, and the one whose place it took while its browser may still
+    /// hold the old id.
+    Session(Box<Session>, Option<SessionKey>),
+    /// The session goes on under this id.
+    Moved(SessionId),
 }
 
 /// The verified claims that tiers and scopes come from.
@@ -84,7 +94,13 @@ impl Session {
         }
     }
 
-    pub(super) fn seal(&self, id: &SessionId, seals: &Seals, random: &dyn Random) -> Vec<u8> {
+    pub(super) fn seal(
+        &self,
+        id: &SessionId,
+        predecessor: Option<SessionKey>,
+        seals: &Seals,
+        random: &dyn Random,
+    ) -> Vec<u8> {
         let expose =
             |secret: &Option<Secret>| secret.as_ref().map_or_else(String::new, |text| text.expose().to_owned());
         let source = if self.authority.from_access_token {
@@ -107,13 +123,13 @@ impl Session {
             id_token: expose(&self.id_token),
             signed_in_at_ms: self.signed_in_at.as_millis(),
             user_agent: cut(&self.user_agent),
+            predecessor: predecessor.map(|key| key.as_bytes().to_vec()).unwrap_or_default(),
         };
         let plain = Zeroizing::new(message.encode_to_vec());
         seals.seal(&plain, id, RECORD, SessionKey::of(id).as_bytes(), random)
     }
 
-    pub(super) fn open(sealed: &[u8], id: &SessionId, seals: &Seals) -> Result<Self, Unsealable> {
-        let plain = seals.open(sealed, id, RECORD, SessionKey::of(id).as_bytes())?;
+    fn read(plain: &[u8]) -> Result<(Self, Option<SessionKey>), Unsealable> {
         let wire::SessionRecord {
             provider,
             issuer,
@@ -125,15 +141,20 @@ impl Session {
             id_token,
             signed_in_at_ms,
             user_agent,
-        } = wire::SessionRecord::decode(plain.as_slice()).map_err(|_| Unsealable)?;
+            predecessor,
+        } = wire::SessionRecord::decode(plain).map_err(|_| Unsealable)?;
         let authority = authority.ok_or(Unsealable)?;
         let from_access_token = match authority.source() {
             wire::authority::Source::AccessToken => true,
             wire::authority::Source::IdToken => false,
             wire::authority::Source::Unspecified => return Err(Unsealable),
         };
+        let predecessor = match predecessor.as_slice() {
+            [] => None,
+            bytes => Some(SessionKey::from_bytes(bytes.try_into().map_err(|_| Unsealable)?)),
+        };
         let optional = |text: String| (!text.is_empty()).then(|| Secret::new(text));
-        Ok(Self {
+        let session = Self {
             provider: ProviderId::new(&provider),
             issuer,
             subject,
@@ -148,7 +169,27 @@ impl Session {
             id_token: optional(id_token),
             signed_in_at: UnixTime::from_millis(signed_in_at_ms),
             user_agent,
-        })
+        };
+        Ok((session, predecessor))
+    }
+}
+
+impl Record {
+    /// The sealed form of [`Self::Moved`], for the browser that holds `id`.
+    pub(super) fn seal_moved(id: &SessionId, to: &SessionId, seals: &Seals, random: &dyn Random) -> Vec<u8> {
+        let plain = Zeroizing::new(wire::MovedSession { successor: to.bits().to_vec() }.encode_to_vec());
+        seals.seal(&plain, id, MOVED, SessionKey::of(id).as_bytes(), random)
+    }
+
+    pub(super) fn open(sealed: &[u8], id: &SessionId, seals: &Seals) -> Result<Self, Unsealable> {
+        let key = SessionKey::of(id);
+        if let Ok(plain) = seals.open(sealed, id, RECORD, key.as_bytes()) {
+            let (session, predecessor) = Session::read(&plain)?;
+            return Ok(Self::Session(Box::new(session), predecessor));
+        }
+        let plain = seals.open(sealed, id, MOVED, key.as_bytes())?;
+        let wire::MovedSession { successor } = wire::MovedSession::decode(plain.as_slice()).map_err(|_| Unsealable)?;
+        SessionId::from_bits(&successor).map(Self::Moved).ok_or(Unsealable)
     }
 }
 

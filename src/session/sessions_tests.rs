@@ -100,11 +100,11 @@ async fn of_two_that_replace_one_wins() {
     let Stage { sessions, .. } = stage();
     let id = sessions.begin(&session("u-1")).await.unwrap();
     let opened = sessions.open(&id).await.unwrap();
-    assert!(sessions.replace(&id, &opened, &session("u-1")).await.unwrap());
-    assert!(!sessions.replace(&id, &opened, &session("u-1")).await.unwrap());
+    assert!(sessions.replace(&opened, &session("u-1")).await.unwrap());
+    assert!(!sessions.replace(&opened, &session("u-1")).await.unwrap());
     let ended = sessions.open(&id).await.unwrap();
     assert!(sessions.end(ended.key).await.unwrap());
-    assert!(!sessions.replace(&id, &ended, &session("u-1")).await.unwrap(), "what ended does not come back");
+    assert!(!sessions.replace(&ended, &session("u-1")).await.unwrap(), "what ended does not come back");
 }
 
 #[tokio::test]
@@ -124,4 +124,47 @@ async fn sessions_are_found_by_person_and_by_the_providers_own() {
     let card = sessions.look_at(SessionKey::of(&other)).await.unwrap().unwrap().card.unwrap();
     assert_eq!((card.subject.as_str(), card.user_agent.as_str()), ("u-2", "a browser"));
     assert_eq!(sessions.list(10).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_session_that_moved_is_found_under_both_ids_until_the_new_one_was_shown() {
+    let Stage { sessions, clock, store } = stage();
+    let first = sessions.begin(&session("u-1")).await.unwrap();
+    let opened = sessions.open(&first).await.unwrap();
+    let mut more = session("u-1");
+    more.user_agent = "with more rights".to_owned();
+    assert!(sessions.move_on(&opened, &more).await.unwrap());
+    assert!(!sessions.move_on(&opened, &more).await.unwrap(), "it moves once");
+    assert_eq!(store.count(clock.now()).await.unwrap(), 2, "nothing is left of the second try");
+
+    // A proxy that hands no cookie on: the old id goes on to count.
+    clock.forward(LIFETIMES.idle - Duration::from_secs(1));
+    let moved = sessions.open(&first).await.unwrap();
+    assert!(moved.id != first && moved.session == more);
+    clock.forward(LIFETIMES.idle - Duration::from_secs(1));
+    assert!(sessions.open(&first).await.is_ok());
+
+    let shown = sessions.open(&moved.id).await.unwrap();
+    assert!(shown.id == moved.id && shown.session == more);
+    clock.forward(OLD_ID_GRACE - Duration::from_millis(1));
+    assert!(sessions.open(&first).await.is_ok(), "a request that was under way");
+    clock.forward(Duration::from_millis(1));
+    assert!(matches!(sessions.open(&first).await, Err(SessionError::Unknown)));
+    assert!(sessions.open(&moved.id).await.unwrap().session == more);
+    let listed = sessions.list(10).await.unwrap();
+    assert_eq!(listed.iter().map(|listing| listing.key).collect::<Vec<_>>(), [SessionKey::of(&moved.id)]);
+}
+
+#[tokio::test]
+async fn whoever_holds_the_old_id_ends_the_session_that_moved() {
+    let Stage { sessions, .. } = stage();
+    let first = sessions.begin(&session("u-1")).await.unwrap();
+    let opened = sessions.open(&first).await.unwrap();
+    assert!(sessions.move_on(&opened, &session("u-1")).await.unwrap());
+    let next = sessions.open(&first).await.unwrap().id;
+    assert!(sessions.end_of(&first).await.unwrap());
+    for id in [&first, &next] {
+        assert!(matches!(sessions.open(id).await, Err(SessionError::Unknown)));
+    }
+    assert!(!sessions.end_of(&first).await.unwrap());
 }
