@@ -24,6 +24,7 @@ mod grid;
 mod layering;
 #[cfg(test)]
 mod session_commands;
+mod sessions;
 #[cfg(test)]
 mod sessions;
 #[cfg(test)]

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -113,16 +113,20 @@ fn after(number: u32, steps: usize) -> (Option<u64>, bool) {
     })
 }
 
-/// Starts a child, kills it after so many answers, and gives all that it said:
-/// for each worker and number, the steps that were answered.
-fn kill_after(answers: usize, path: &Path, round: u8) -> BTreeMap<(u8, u32), usize> {
-    let mut child = Command::new(std::env::current_exe().unwrap())
+fn start_child(path: &Path, round: u8) -> Child {
+    Command::new(std::env::current_exe().unwrap())
         .args([NAME, "--exact", "--nocapture"])
         .env(CHILD, path)
         .env("TIERGATE_TEST_ROUND", round.to_string())
         .stdout(Stdio::piped())
         .spawn()
-        .unwrap();
+        .unwrap()
+}
+
+/// Starts a child, kills it after so many answers, and gives all that it said:
+/// for each worker and number, the steps that were answered.
+fn kill_after(answers: usize, path: &Path, round: u8) -> BTreeMap<(u8, u32), usize> {
+    let mut child = start_child(path, round);
     let mut done = BTreeMap::new();
     let mut seen = 0;
     // To the end: what was answered before the kill counts.
@@ -189,4 +193,33 @@ async fn look_at(store: &dyn SessionStore, key: [u8; 32]) -> (Option<u64>, bool)
     let put = store.take(OnceKey(key), NOW).await.unwrap();
     assert!(put.as_ref().is_none_or(|value| *value == key.repeat(200)), "a value that is half there");
     (found.map(|found| found.version), put.is_some())
+}
+
+#[test]
+fn two_processes_that_write_all_the_time_both_get_their_turn() {
+    let folder = quick_folder();
+    let path = folder.path().join("sessions.db");
+    let mut child = start_child(&path, 0);
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    assert!(lines.any(|line| line.starts_with("done ")), "the child writes");
+    let (stop, stopped) = std::sync::mpsc::channel::<()>();
+    // Read on, or the child would stop at a full pipe.
+    let reader = std::thread::spawn(move || {
+        let during = lines.filter(|line| line.starts_with("done ")).take_while(|_| stopped.try_recv().is_err());
+        during.count()
+    });
+    run(async {
+        let store = SqliteStore::open(&path).await.unwrap();
+        let mut refused = 0;
+        for number in 0..200 {
+            let key = key_of(1, 0, number);
+            refused += usize::from(store.insert(SessionKey::from_bytes(key), session_of(key, 1), NOW).await.is_err());
+        }
+        assert!(refused < 20, "{refused} of 200 writes were refused");
+    });
+    stop.send(()).unwrap();
+    let during = reader.join().unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(during > 50, "the child wrote {during} times meanwhile");
 }
