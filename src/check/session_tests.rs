@@ -104,11 +104,17 @@ fn the_sessions_are_asked_only_where_it_matters() {
 #[test]
 fn a_token_decides_alone_and_the_cookie_is_cut_all_the_same() {
     let cookie = session_cookie("live");
-    let headers: Headers = &[("authorization", b"Bearer a.b.c"), ("cookie", cookie.as_bytes()), NAVIGATION];
-    let denied = denial(ask("GET", "/apps/devel/x", headers));
-    assert_eq!((denied.reason, denied.redirect, denied.set_cookies.len()), (Reason::InvalidToken, None, 0));
-    let allowed = allow(ask("GET", "/public/x", headers));
-    assert_eq!((value(&allowed, "x-auth-user"), allowed.cookie.as_str()), (Some(""), ""));
+    for (token, reason) in [
+        (b"Bearer a.b.c" as &[u8], Reason::InvalidToken),
+        (b"Basic dTpw", Reason::InvalidToken),
+        (b"Bearer a, Bearer b", Reason::MultipleCredentials),
+    ] {
+        let headers: Headers = &[("authorization", token), ("cookie", cookie.as_bytes()), NAVIGATION];
+        let denied = denial(ask("GET", "/apps/devel/x", headers));
+        assert_eq!((denied.reason, denied.redirect, denied.set_cookies.len()), (reason, None, 0));
+        let allowed = allow(ask("GET", "/public/x", headers));
+        assert_eq!((value(&allowed, "x-auth-user"), allowed.cookie.as_str()), (Some(""), ""));
+    }
 }
 
 #[test]
