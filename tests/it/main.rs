@@ -24,7 +24,6 @@ mod grid;
 mod layering;
 #[cfg(test)]
 mod session_commands;
-mod sessions;
 #[cfg(test)]
 mod sessions;
 #[cfg(test)]
