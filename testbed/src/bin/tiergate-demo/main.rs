@@ -4,6 +4,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a demonstration is what it prints")]
 #![expect(clippy::disallowed_methods, reason = "it runs at the outside: threads, the environment")]
 
+mod browse;
 mod measure;
 mod report;
 mod stage;
@@ -65,7 +66,7 @@ fn main() -> ExitCode {
 
 fn show(mut stage: Stage, table: &Table, check: bool, events: &Receiver<Event>) -> ExitCode {
     println!("\n{}", report::table(table));
-    let verdict = if table.wrong() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    let verdict = if table.is_right() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     if check {
         return verdict;
     }

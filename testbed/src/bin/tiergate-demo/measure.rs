@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use anyhow::{Context, Result};
 use tiergate_testbed::{App, Gateway, WebSocketAnswer, WebSocketSession, request, websocket};
 
+use crate::browse::{SignIn, sign_ins};
 use crate::stage::Stage;
 
 /// The rows.
@@ -51,9 +52,10 @@ impl Cell {
     }
 }
 
-/// All answers.
+/// All answers, and what became of the people with browsers.
 pub(crate) struct Table {
     pub(crate) cells: Vec<Cell>,
+    pub(crate) sign_ins: Vec<SignIn>,
 }
 
 impl Table {
@@ -73,7 +75,12 @@ impl Table {
                 }
             }
         }
-        Ok(Self { cells })
+        Ok(Self { cells, sign_ins: sign_ins() })
+    }
+
+    /// Whether everything is as the policy says.
+    pub(crate) fn is_right(&self) -> bool {
+        self.wrong() == 0 && self.sign_ins.iter().all(|sign_in| sign_in.result.is_ok())
     }
 
     pub(crate) fn wrong(&self) -> usize {
@@ -111,8 +118,7 @@ fn ask(proxy: SocketAddr, app: App, way: Way, token: Option<&str>) -> Result<(u1
     match way {
         Way::Http => {
             let answer = request(proxy, "GET", &format!("{}/", app.path()), &headers)?;
-            let heading = format!("<h1>{}</h1>", capitalized(app.name()));
-            Ok((answer.status, answer.text().contains(&heading)))
+            Ok((answer.status, answer.text().contains(&heading(app))))
         }
         Way::WebSocket => {
             let target = format!("{}/socket.io/?EIO=4&transport=websocket", app.path());
@@ -140,6 +146,11 @@ fn wait_for(session: &mut WebSocketSession, start: &str) -> Result<()> {
         }
     }
     anyhow::bail!("the chat did not answer `{start}`")
+}
+
+/// What the page of an application shows and no other page does.
+pub(crate) fn heading(app: App) -> String {
+    format!("<h1>{}</h1>", capitalized(app.name()))
 }
 
 fn capitalized(name: &str) -> String {

@@ -3,8 +3,9 @@
 use std::fmt::Write as _;
 use std::io::{IsTerminal, stdout};
 
-use tiergate_testbed::{Gateway, TiergatePorts};
+use tiergate_testbed::{App, Gateway, TiergatePorts};
 
+use crate::browse::SignIn;
 use crate::measure::{COLUMNS, Cell, Table, USERS, Way};
 use crate::stage::{PROVIDER_PORT, PROXIES, Stage, base_url, title};
 
@@ -58,6 +59,7 @@ pub(crate) fn table(table: &Table) -> String {
         out.push('\n');
     }
     out.push_str(&verdict(table));
+    out.push_str(&sign_ins(&table.sign_ins));
     out
 }
 
@@ -91,11 +93,35 @@ fn verdict(table: &Table) -> String {
     out
 }
 
+/// One line for all who arrived, and one for each who did not.
+fn sign_ins(sign_ins: &[SignIn]) -> String {
+    let (arrived, lost): (Vec<_>, Vec<_>) = sign_ins.iter().partition(|sign_in| sign_in.result.is_ok());
+    let mut out = String::new();
+    if !arrived.is_empty() {
+        let names: Vec<&str> = arrived.iter().map(|sign_in| sign_in.person).collect();
+        let mark = paint(GREEN, "✓");
+        let _ = writeln!(
+            out,
+            "{mark} Signed in as a browser does, through Envoy, and known at nginx: {}.",
+            names.join(", ")
+        );
+    }
+    for SignIn { person, result } in lost {
+        let why = result.as_ref().map_or_else(|error| format!("{error:#}"), |()| String::new());
+        let _ = writeln!(out, "{} {person} could not sign in: {why}", paint(RED, "✗"));
+    }
+    out
+}
+
 /// Lines to paste and pages to open.
 pub(crate) fn invitation(stage: &Stage) -> String {
     let envoy = base_url(Gateway::EnvoyGrpc);
     let provider = format!("http://127.0.0.1:{PROVIDER_PORT}");
-    let mut out = paint(BOLD, "Try it, a line for each user:") + "\n\n";
+    let mut out = paint(BOLD, "Open this in a browser, and click on who you want to be:") + "\n\n";
+    let _ = writeln!(out, "  {envoy}{}/?from=the-demo", App::Hazard.path());
+    let _ =
+        writeln!(out, "  {:<62}  {}\n", format!("{envoy}/_auth/"), paint(DIM, "who you are, your sessions, sign out"));
+    out.push_str(&(paint(BOLD, "Or by token, a line for each user:") + "\n\n"));
     for user in USERS {
         let path = match user {
             "anonymous" | "stable" => "/apps/stable/maps/",

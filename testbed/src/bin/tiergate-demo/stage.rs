@@ -35,7 +35,9 @@ impl Stage {
         let step = |what: &str, place: &str| say(&format!("  {what:<18}{place}"));
 
         let provider = Provider::start_with(PROVIDER_PORT, DEFAULT_AUDIENCE)?;
-        step("token provider", provider.issuer());
+        let envoy = format!("http://127.0.0.1:{}", Gateway::EnvoyGrpc.default_port());
+        provider.set_backchannel_logout(&format!("{envoy}/_auth/backchannel-logout"));
+        step("identity provider", provider.issuer());
         let apps = Apps::start_on(Backends::DEFAULT.apps).context(REPAIR)?;
         step("four Flask apps", "maps, reports, hazard and chat, unmodified");
         let site = Upstream::start_on(Backends::DEFAULT.site)?;
