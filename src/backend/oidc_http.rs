@@ -30,3 +30,7 @@ impl From<FetchError> for HttpError {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "oidc_http_tests.rs"]
+mod tests;

@@ -16,8 +16,10 @@ use crate::token::{join_profiles, principal_of};
 use crate::types::{ProviderId, Secret};
 
 /// How long a browser waits for what the provider says of itself and for the
-/// tokens, together.
-const PATIENCE: Duration = Duration::from_millis(3500);
+/// tokens, together. With what follows it is under the 6 s that a page has.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// How long it waits for keys that the tokens need.
+const KEY_PATIENCE: Duration = Duration::from_secs(2);
 
 /// What holds of an attempt even when it fails.
 #[derive(Default)]
@@ -126,12 +128,15 @@ impl RelyingParty {
     ) -> Result<Session, CallbackError> {
         let now = self.ports.clock.now();
         let raw = tokens.id_token.as_ref().ok_or(CallbackError::IdTokenMissing)?;
-        let id_token = self.vouched_id_token(provider, raw, &tokens.access_token, Some(&attempt.nonce)).await?;
+        let vouched = self.within(KEY_PATIENCE, async {
+            let nonce = Some(&attempt.nonce);
+            let id_token = self.vouched_id_token(provider, raw, &tokens.access_token, nonce).await?;
+            let authority = self.vouched_access_token(provider, &tokens, id_token.subject()).await?;
+            Ok::<_, CallbackError>((id_token, authority))
+        });
+        let (id_token, authority) = vouched.await.ok_or(CallbackError::KeysUnavailable)??;
         let subject = id_token.subject();
-        let authority = match self.vouched_access_token(provider, &tokens, subject).await? {
-            Some(authority) => authority,
-            None => Self::authority_of(&id_token, &tokens, now),
-        };
+        let authority = authority.unwrap_or_else(|| Self::authority_of(&id_token, &tokens, now));
         let known = [id_token.claims(), &authority.claims];
         let endpoint = metadata.userinfo_endpoint.as_ref();
         let userinfo = self.userinfo(provider, endpoint, &tokens.access_token, subject, known).await?;

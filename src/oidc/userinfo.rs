@@ -17,7 +17,7 @@ use crate::token::parse_object;
 use crate::types::{FetchUrl, Secret};
 
 /// How long a sign-in waits for it.
-const PATIENCE: Duration = Duration::from_secs(1);
+const PATIENCE: Duration = Duration::from_millis(800);
 
 impl RelyingParty {
     /// The claims of the userinfo endpoint; none when `known` has what is asked
