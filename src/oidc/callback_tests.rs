@@ -551,7 +551,8 @@ async fn a_key_that_is_not_known_is_asked_for_once() {
     let begun = world.begin().await;
     world.answer_tokens(tokens(begun.nonce()));
     let failure = world.come_back(&begun).await.unwrap_err();
-    assert_eq!(failure.error, CallbackError::KeysUnavailable, "a key that could not be had");
+    let unknown = Rejection::KidUnknown { provider: id("main") };
+    assert_eq!(failure.error, CallbackError::IdToken(IdTokenRejection::Token(unknown)));
     assert_eq!(world.keys.refreshes.load(std::sync::atomic::Ordering::SeqCst), 1);
 
     *lock(&world.keys.after_refresh) = new;
