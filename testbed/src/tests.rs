@@ -158,3 +158,35 @@ fn a_proxy_without_its_service_lets_nothing_pass() {
     });
     assert_eq!(upstream.received(), []);
 }
+
+#[test]
+fn redis_runs_in_every_shape_and_a_replica_takes_over() {
+    std::thread::scope(|scope| {
+        for start in [Redis::standalone, Redis::tls, Redis::sentinel, Redis::cluster] {
+            scope.spawn(move || {
+                let redis = start().unwrap();
+                let primaries = redis.primaries();
+                assert_eq!(
+                    primaries.len(),
+                    if redis.url().starts_with("redis+cluster") { 3 } else { 1 },
+                    "{}",
+                    redis.url()
+                );
+                if redis.ports().len() > 1 {
+                    let (old, new) = redis.failover().unwrap();
+                    assert_ne!(old, new);
+                    assert_eq!(redis.cli(new, &["PING"]).unwrap(), "PONG");
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn a_redis_with_a_password_refuses_the_wrong_one() {
+    let redis = Redis::with_password("right").unwrap();
+    let port = redis.ports()[0];
+    assert_eq!(redis.cli(port, &["PING"]).unwrap(), "PONG");
+    assert!(redis.cli(port, &["AUTH", "wrong"]).is_err());
+    assert!(redis.url().starts_with("redis://:right@127.0.0.1:"));
+}

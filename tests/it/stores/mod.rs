@@ -67,6 +67,7 @@ mod lifecycle;
 mod memory;
 mod once;
 mod outage;
+mod redis;
 mod replicas;
 mod rivals;
 mod sqlite;
