@@ -5,6 +5,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::try_join_all;
 use redis::{Cmd, RedisError, ServerErrorKind, Value};
 
 use super::RedisStore;
@@ -79,6 +80,13 @@ const fn is_passing(kind: ServerErrorKind) -> bool {
     )
 }
 
+/// A script with one key.
+pub(super) struct Work {
+    pub(super) step: Step,
+    pub(super) key: Key,
+    pub(super) arguments: Vec<Vec<u8>>,
+}
+
 /// An answer, and the link that it came by.
 pub(super) struct Answer {
     pub(super) value: Value,
@@ -146,6 +154,37 @@ impl RedisStore {
         let names: Vec<&str> =
             std::iter::once(key).chain(others.iter().copied()).map(|key| key.name.as_str()).collect();
         self.call(key, &Request::Step(step, &names, arguments)).await
+    }
+
+    /// Runs scripts of one key each, those of one server in one go and in order.
+    pub(super) async fn steps(&self, all: &[Work]) -> Result<Vec<(Key, Answer)>, CallError> {
+        let mut by_link: Vec<(Arc<Link>, Vec<&Work>)> = Vec::new();
+        for work in all {
+            let link = self.servers.link(work.key.slot).await.map_err(CallError::NoLink)?;
+            match by_link.iter_mut().find(|(known, _)| Arc::ptr_eq(known, &link)) {
+                Some((_, own)) => own.push(work),
+                None => by_link.push((link, vec![work])),
+            }
+        }
+        let runs = by_link.into_iter().map(|(link, own)| async move {
+            let commands = own.iter().map(|work| {
+                let mut command = work.step.by_hash(&[work.key.name.as_str()]);
+                command.arg(work.arguments.as_slice());
+                command
+            });
+            let answers = link.ask_all(commands).await.map_err(CallError::Refused)?;
+            let mut settled = Vec::with_capacity(own.len());
+            for (work, answer) in own.into_iter().zip(answers) {
+                let answer = match answer {
+                    Ok(value) => Answer { value, link: Arc::clone(&link), is_settled: true },
+                    // Redis has said no, so it was not done.
+                    Err(_) => self.step(work.step, &work.key, &[], &work.arguments).await?,
+                };
+                settled.push((work.key.clone(), answer));
+            }
+            Ok(settled)
+        });
+        Ok(try_join_all(runs).await?.into_iter().flatten().collect())
     }
 
     /// Waits until a replica has what was written, where there is one.

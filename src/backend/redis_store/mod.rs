@@ -5,6 +5,7 @@
 //! link      two connections to one server    servers                 which server has a key
 //! keeper    the task that connects           hot                     sessions in process, dropped by Redis
 //! calls     one call, redirected             removed                 removals that no replica has confirmed
+//! store     the port                         operations              what its calls are made of
 //! ```
 //!
 //! The crate's own clients for Sentinel and Cluster are not used: a session may
@@ -18,6 +19,7 @@ mod hot;
 mod keeper;
 mod keys;
 mod link;
+mod operations;
 mod record;
 mod removed;
 mod scripts;

@@ -91,6 +91,11 @@ impl Shape {
         self.nodes.get(host)
     }
 
+    /// Whether all slots are always on one server.
+    pub(super) const fn is_single(&self) -> bool {
+        self.only.is_some()
+    }
+
     /// One range of slots of each node, its largest.
     pub(super) fn ranges_of_each(&self) -> Vec<(u16, u16)> {
         if self.only.is_some() {
