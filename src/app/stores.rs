@@ -2,14 +2,16 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 
 use crate::backend::key_file;
 use crate::backend::memory_store::MemoryStore;
+use crate::backend::redis_store::{self, RedisStore};
 use crate::backend::sqlite_store::SqliteStore;
 use crate::backend::system::{SystemClock, SystemRandom};
-use crate::config::{self, SessionStoreAddress};
+use crate::config::{self, RedisTopology, SessionStoreAddress};
 use crate::session::{Lifetimes, OpaqueId, Seals, SessionPorts, SessionStore, Sessions};
 use crate::types::{Clock, Random, Secret};
 
@@ -22,10 +24,10 @@ pub(super) struct OpenedStore {
 /// Opens the store for the service; files that are missing are made.
 pub(super) async fn open(
     settings: &config::Sessions,
-    _clock: &Arc<dyn Clock>,
-    random: &Arc<dyn Random>,
+    clock: &Arc<dyn Clock>,
+    shared_random: &Arc<dyn Random>,
 ) -> anyhow::Result<OpenedStore> {
-    let random = random.as_ref();
+    let random = shared_random.as_ref();
     match &settings.store {
         // These sessions end with the process, and so may their secret.
         SessionStoreAddress::Memory => {
@@ -36,7 +38,10 @@ pub(super) async fn open(
             let key = || Ok(key_file::read_or_create(&key_file::beside(path), random)?);
             sealed(Arc::new(store), settings, key)
         }
-        SessionStoreAddress::Redis { .. } => open_redis(settings).await,
+        SessionStoreAddress::Redis { topology, url } => {
+            let store = open_redis(*topology, url, clock, shared_random)?;
+            sealed(Arc::new(store), settings, no_key)
+        }
     }
 }
 
@@ -69,12 +74,43 @@ async fn open_existing(settings: &config::Sessions) -> anyhow::Result<OpenedStor
             let store = SqliteStore::open_existing(path).await.with_context(|| not_opened(path))?;
             sealed(Arc::new(store), settings, || Ok(key_file::read(&key_file::beside(path))?))
         }
-        SessionStoreAddress::Redis { .. } => open_redis(settings).await,
+        SessionStoreAddress::Redis { topology, url } => {
+            let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+            let random: Arc<dyn Random> = Arc::new(SystemRandom);
+            let store = open_redis(*topology, url, &clock, &random)?;
+            // The service goes on while it connects; a command has one try.
+            for _ in 0..CONNECT_TRIES {
+                if store.probe(clock.now()).await.is_ok() {
+                    break;
+                }
+                tokio::time::sleep(CONNECT_PAUSE).await;
+            }
+            sealed(Arc::new(store), settings, no_key)
+        }
     }
 }
 
-async fn open_redis(_: &config::Sessions) -> anyhow::Result<OpenedStore> {
-    anyhow::bail!("`sessions.store` names Redis, which this build cannot open: use `sqlite:PATH` or `memory`")
+const CONNECT_TRIES: u32 = 15;
+const CONNECT_PAUSE: Duration = Duration::from_millis(100);
+
+fn open_redis(
+    topology: RedisTopology,
+    url: &Secret,
+    clock: &Arc<dyn Clock>,
+    random: &Arc<dyn Random>,
+) -> anyhow::Result<RedisStore> {
+    let topology = match topology {
+        RedisTopology::Single => redis_store::RedisTopology::Single,
+        RedisTopology::SingleTls => redis_store::RedisTopology::SingleTls,
+        RedisTopology::Sentinel => redis_store::RedisTopology::Sentinel,
+        RedisTopology::Cluster => redis_store::RedisTopology::Cluster,
+    };
+    Ok(RedisStore::open(topology, url, Arc::clone(clock), Arc::clone(random))?)
+}
+
+/// A secret of its own would make each instance refuse the sessions of the others.
+fn no_key() -> anyhow::Result<Secret> {
+    anyhow::bail!("`sessions.secrets` is missing: with Redis, every instance needs the same keys")
 }
 
 /// With the secrets of the config, or else with the one that `key` brings.

@@ -9,6 +9,6 @@ pub mod jwks_source;
 pub mod key_file;
 pub mod memory_store;
 mod oidc_http;
-pub mod sqlite_store;
 pub mod redis_store;
+pub mod sqlite_store;
 pub mod system;

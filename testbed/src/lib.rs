@@ -14,7 +14,6 @@
 //! gateway    the six proxies, from the shipped configs             apps      the Flask applications
 //! oidc_provider, glewlwyd  providers of others
 //! browser    Chromium                  user_agent a browser's cookies and redirects, no screen
-//! oidc_provider  npm oidc-provider     browser    Chromium         user_agent  a browser's cookies and redirects, no screen
 //! redis      one server, TLS, Sentinels, a Cluster
 //! raw_http   requests byte by byte     websocket  a WebSocket client   socketio  the Socket.IO client
 //! ```

@@ -111,8 +111,9 @@ impl Redis {
             let mut buses = Vec::new();
             for _ in 0..PRIMARIES * 2 {
                 let bus = free_port()?.to_string();
-                let args = ["--cluster-enabled", "yes", "--cluster-port", &bus, "--cluster-node-timeout", "1000"];
-                servers.push(start_server(&args)?);
+                let args = ["--cluster-enabled", "yes", "--cluster-port", &bus, "--cluster-node-timeout", "1500"];
+                // A replica may take over however long a busy machine kept it from its primary.
+                servers.push(start_server(&[&args[..], &["--cluster-replica-validity-factor", "0"]].concat())?);
                 buses.push(bus);
             }
             let hosts: Vec<String> = servers.iter().map(|one| format!("127.0.0.1:{}", one.port)).collect();

@@ -33,8 +33,8 @@ pub(super) enum CallError {
     /// Redis said no, or the connection broke.
     #[error("Redis did not do it")]
     Refused(#[source] RedisError),
-    /// The server went away before a replica had what was written.
-    #[error("the server went away before another one had it")]
+    /// No replica has what was written, and there are some.
+    #[error("no replica has it")]
     NotSafe,
 }
 
@@ -187,9 +187,12 @@ impl RedisStore {
         Ok(try_join_all(runs).await?.into_iter().flatten().collect())
     }
 
-    /// Waits until a replica has what was written, where there is one.
-    pub(super) async fn settle(&self, key: &Key, link: &Link) -> Result<Replicated, CallError> {
-        let replicated = link.replicated(key).await;
-        if replicated == Replicated::Unknown { Err(CallError::NotSafe) } else { Ok(replicated) }
+    /// Waits until replicas have what was written, where there are any. Without
+    /// one that has it, nothing is promised.
+    pub(super) async fn settle(&self, key: &Key, link: &Link) -> Result<(), CallError> {
+        match link.replicated(key).await {
+            Replicated::Yes | Replicated::Some | Replicated::Alone => Ok(()),
+            Replicated::Late | Replicated::Unknown => Err(CallError::NotSafe),
+        }
     }
 }

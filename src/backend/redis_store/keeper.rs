@@ -24,7 +24,7 @@ const BEAT: Duration = Duration::from_millis(250);
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// How long a Sentinel or a node may take to say who has what.
-const TELL: Duration = Duration::from_millis(400);
+const TELL: Duration = Duration::from_millis(800);
 /// How often the slots are asked for, and the Sentinels for the primary.
 const LOOK_AROUND: Duration = Duration::from_secs(1);
 /// How many removals are repeated in one go.

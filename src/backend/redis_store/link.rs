@@ -1,13 +1,15 @@
 //! Two connections to one server that may write: one for all calls, whose reads
 //! are tracked, and one that only waits for replicas.
 
-use std::sync::Arc;
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::{
-    AsyncConnectionConfig, Client, Cmd, ConnectionInfo, PushInfo, PushKind, RedisError, TlsCertificates, Value,
+    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ConnectionInfo, PushInfo, PushKind, RedisError,
+    TlsCertificates, Value,
 };
 use tokio::sync::{Mutex, Notify};
 
@@ -15,14 +17,16 @@ use super::address::Host;
 use super::hot::{HotSessions, Tracking};
 use super::keys::Key;
 use super::scripts::Step;
-use crate::types::Clock;
+use crate::types::{Clock, Monotonic};
 
 /// How long it may take to connect and to agree on a protocol.
 const CONNECT: Duration = Duration::from_millis(700);
 /// How long a server may take to answer a beat.
 const BEAT: Duration = Duration::from_millis(1000);
-/// How long a write waits for a replica.
-const WAIT: Duration = Duration::from_millis(80);
+/// How long a write waits for replicas.
+const WAIT: Duration = Duration::from_millis(100);
+/// A replica tells every second how far it is; one that is behind by this does not count.
+const STEP: Duration = Duration::from_millis(2500);
 
 /// Why there is no link to a server.
 #[derive(Debug, thiserror::Error)]
@@ -84,6 +88,7 @@ impl Connector {
         // Each caller has its own time limit, which is shorter.
         let config = config.clone().set_connection_timeout(Some(CONNECT)).set_response_timeout(Some(BEAT));
         let refused = |source| LinkError::Refused { host: host.clone(), source };
+        let is_tls = matches!(place.addr(), ConnectionAddr::TcpTls { .. });
         let client = match &self.authority {
             None => Client::open(place),
             Some(pem) => {
@@ -91,7 +96,16 @@ impl Connector {
                 Client::build_with_tls(place, certificates)
             }
         };
-        client.map_err(refused)?.get_multiplexed_async_connection_with_config(&config).await.map_err(refused)
+        let client = client.map_err(refused)?;
+        let connect = async move { client.get_multiplexed_async_connection_with_config(&config).await };
+        if !is_tls {
+            return connect.await.map_err(refused);
+        }
+        // For each connection the crate reads the authorities of the platform,
+        // which would keep everything else on this thread waiting.
+        let runtime = tokio::runtime::Handle::current();
+        let connected = tokio::task::spawn_blocking(move || runtime.block_on(connect)).await;
+        connected.map_err(|_| LinkError::Silent { host: host.clone() })?.map_err(refused)
     }
 
     /// Both connections to a server that may write.
@@ -116,6 +130,7 @@ impl Connector {
             calls,
             tracking,
             replicas: AtomicUsize::new(0),
+            written: std::sync::Mutex::default(),
             suspected: Notify::new(),
             fence: Fence { connection: waits, turn: Mutex::new(()), asked: AtomicU64::new(0), met: AtomicU64::new(0) },
         };
@@ -130,7 +145,10 @@ pub(super) struct Link {
     pub(super) host: Host,
     calls: MultiplexedConnection,
     pub(super) tracking: Arc<Tracking>,
+    /// How many replicas keep step.
     replicas: AtomicUsize,
+    /// How much the server had written, and when.
+    written: std::sync::Mutex<VecDeque<(Monotonic, i64)>>,
     suspected: Notify,
     fence: Fence,
 }
@@ -138,10 +156,12 @@ pub(super) struct Link {
 /// What is known of the replicas of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Replicated {
-    /// One has all that was written.
+    /// All that keep step have what was written.
     Yes,
-    /// There is none.
+    /// There is none that keeps step.
     Alone,
+    /// Some of those that keep step have it.
+    Some,
     /// None has said so in time.
     Late,
     /// The server went away meanwhile; what it had written may be lost with it.
@@ -199,9 +219,10 @@ impl Link {
         pipe.query_async(&mut self.calls.clone()).await
     }
 
-    /// Waits until a replica has all that was written on this link before.
+    /// Waits until the replicas have all that was written on this link before.
     pub(super) async fn replicated(&self, key: &Key) -> Replicated {
-        if !self.has_replicas() {
+        let wanted = i64::try_from(self.replicas.load(Ordering::SeqCst)).unwrap_or(i64::MAX);
+        if wanted == 0 {
             return if self.tracking.is_lost() { Replicated::Unknown } else { Replicated::Alone };
         }
         let fence = &self.fence;
@@ -215,14 +236,15 @@ impl Link {
             let mut pipe = redis::pipe();
             // WAIT counts from the last write of its own connection, so there is one.
             pipe.cmd("SET").arg(key.fence().name).arg("").arg("PX").arg(1000).ignore();
-            pipe.cmd("WAIT").arg(1).arg(WAIT.as_millis());
+            pipe.cmd("WAIT").arg(wanted).arg(WAIT.as_millis());
             let answer: Result<(i64,), RedisError> = pipe.query_async(&mut fence.connection.clone()).await;
             match answer {
-                Ok((count,)) if count >= 1 => {
+                Ok((count,)) if count >= wanted => {
                     fence.met.fetch_max(covered, Ordering::SeqCst);
                     Replicated::Yes
                 }
-                Ok(_) => Replicated::Late,
+                Ok((0,)) => Replicated::Late,
+                Ok(_) => Replicated::Some,
                 Err(_) => Replicated::Unknown,
             }
         });
@@ -255,13 +277,30 @@ impl Link {
         let role = answer.map_err(|source| LinkError::Refused { host: host(), source })?;
         let Value::Array(role) = role else { return Err(LinkError::Replica { host: host() }) };
         match role.as_slice() {
-            [Value::BulkString(name), _, Value::Array(replicas)] if name == b"master" => {
-                self.replicas.store(replicas.len(), Ordering::SeqCst);
+            [Value::BulkString(name), Value::Int(offset), Value::Array(replicas)] if name == b"master" => {
+                self.replicas.store(self.in_step(offset, replicas, sent), Ordering::SeqCst);
                 self.tracking.prove(sent);
                 Ok(())
             }
             _ => Err(LinkError::Replica { host: host() }),
         }
+    }
+
+    /// How many replicas have by now what the server had written a while ago.
+    /// One that hangs stays in the list for a minute; nobody waits for it that long.
+    fn in_step(&self, offset: &i64, replicas: &[Value], now: Monotonic) -> usize {
+        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        written.push_back((now, *offset));
+        while written.get(1).is_some_and(|(then, _)| now.since(*then) >= STEP) {
+            written.pop_front();
+        }
+        let due = written.front().filter(|(then, _)| now.since(*then) >= STEP).map_or(0, |(_, offset)| *offset);
+        let has_it = |replica: &&Value| {
+            let Value::Array(parts) = replica else { return false };
+            let confirmed = parts.get(2).and_then(|offset| redis::from_redis_value_ref::<i64>(offset).ok());
+            confirmed.is_some_and(|confirmed| confirmed >= due)
+        };
+        replicas.iter().filter(has_it).count()
     }
 
     async fn prepare(&self, clock: &dyn Clock) -> Result<(), LinkError> {

@@ -82,7 +82,10 @@ impl RedisStore {
         let taken = async {
             let Answer { value, link, .. } = self.step(step, &key, others, &[time(now)]).await?;
             let Value::Array(parts) = value else { return Ok(None) };
-            let replicated = self.settle(&key, &link).await?;
+            let replicated = link.replicated(&key).await;
+            if replicated == Replicated::Unknown {
+                return Err(CallError::NotSafe);
+            }
             Ok::<_, CallError>(Some((parts, replicated)))
         };
         let forget_own = || {

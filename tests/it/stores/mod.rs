@@ -68,6 +68,8 @@ mod memory;
 mod once;
 mod outage;
 mod redis;
+mod redis_hot;
+mod redis_outage;
 mod replicas;
 mod rivals;
 mod sqlite;
