@@ -217,6 +217,20 @@ impl Redis {
         }
     }
 
+    /// Waits until every primary has its replicas again, after servers were frozen or cut off.
+    pub fn settle(&self) -> Result<()> {
+        let primaries = if self.url.starts_with("redis+cluster") { PRIMARIES } else { 1 };
+        let replicas = self.ports().len() / primaries - 1;
+        wait_for("one primary each, with its replicas", || {
+            let found = self.primaries();
+            let in_step = |port: &u16| {
+                let text = self.cli(*port, &["INFO", "replication"]).unwrap_or_default();
+                text.matches("state=online").count() == replicas
+            };
+            found.len() == primaries && found.iter().all(in_step)
+        })
+    }
+
     fn wait_replicas(&self, primary: u16, wanted: usize) -> Result<()> {
         wait_for("the replicas to be in step", || {
             let text = self.cli(primary, &["INFO", "replication"]).unwrap_or_default();

@@ -27,6 +27,7 @@ impl Turn {
         let redis = held.get_or_insert_with(|| start().expect("Redis starts"));
         // A story that failed may have left them frozen.
         redis.resume();
+        redis.settle().expect("Redis as it was started");
         for port in redis.primaries() {
             redis.cli(port, &["FLUSHALL"]).expect("an empty Redis");
         }

@@ -18,6 +18,22 @@ async fn find(store: &RedisStore, key: SessionKey) -> bool {
     store.find(key, now()).await.unwrap().is_some()
 }
 
+/// Keeps a new session, once the replicas are not too busy to confirm it.
+async fn begin(store: &RedisStore) -> SessionKey {
+    let deadline = Instant::now() + 10 * SECOND;
+    loop {
+        let key = new_key();
+        match store.insert(key, session(now()), now()).await {
+            Err(StoreError::Unavailable(_)) if Instant::now() < deadline => {}
+            result => {
+                result.unwrap();
+                return key;
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
 /// Reads until the session is in the process.
 async fn warm_up(store: &RedisStore, key: SessionKey) {
     for _ in 0..3 {
@@ -40,8 +56,7 @@ fn commands(turn: &Turn) -> u64 {
 
 async fn a_hot_session_costs_no_round_trip(turn: Turn) {
     let store = turn.open().await;
-    let key = new_key();
-    store.insert(key, session(now()), now()).await.unwrap();
+    let key = begin(&store).await;
     warm_up(&store, key).await;
     let before = commands(&turn);
     let start = Instant::now();
@@ -59,8 +74,7 @@ async fn a_revocation_reaches_a_hot_replica(turn: Turn) {
     let (one, other) = (turn.open().await, turn.open().await);
     let mut slowest = Duration::ZERO;
     for _ in 0..ROUNDS {
-        let key = new_key();
-        one.insert(key, session(now()), now()).await.unwrap();
+        let key = begin(&one).await;
         warm_up(&other, key).await;
         assert!(one.remove(key, now()).await.unwrap());
         let removed = Instant::now();
@@ -81,8 +95,7 @@ fn cut(turn: &Turn) {
 async fn a_lost_connection_takes_the_hot_sessions_along(turn: Turn) {
     let (one, other) = (turn.open().await, turn.open().await);
     for _ in 0..5 {
-        let key = new_key();
-        one.insert(key, session(now()), now()).await.unwrap();
+        let key = begin(&one).await;
         warm_up(&other, key).await;
         cut(&turn);
         // Whoever connects first, the removal happens while the other may be deaf.
@@ -105,8 +118,7 @@ async fn a_lost_connection_takes_the_hot_sessions_along(turn: Turn) {
 
 async fn a_silent_redis_is_not_believed_for_long(turn: Turn) {
     let store = turn.open().await;
-    let key = new_key();
-    store.insert(key, session(now()), now()).await.unwrap();
+    let key = begin(&store).await;
     warm_up(&store, key).await;
     turn.redis().pause();
     let start = Instant::now();
@@ -135,8 +147,7 @@ async fn a_silent_redis_is_not_believed_for_long(turn: Turn) {
 /// A write through a connection that has no tracking, such as an operator's.
 async fn a_change_from_outside_is_seen(turn: Turn) {
     let store: Arc<RedisStore> = turn.open().await;
-    let key = new_key();
-    store.insert(key, session(now()), now()).await.unwrap();
+    let key = begin(&store).await;
     warm_up(&store, key).await;
     let name = format!("tiergate:{{{key}}}:s");
     for port in turn.redis().primaries() {
@@ -145,8 +156,7 @@ async fn a_change_from_outside_is_seen(turn: Turn) {
     }
     assert!(comes_true(IN_TIME, || async { !find(&store, key).await }).await, "what is gone is believed");
     // All at once, as FLUSHALL says it.
-    let key = new_key();
-    store.insert(key, session(now()), now()).await.unwrap();
+    let key = begin(&store).await;
     warm_up(&store, key).await;
     for port in turn.redis().primaries() {
         turn.redis().cli(port, &["FLUSHALL"]).unwrap();
