@@ -56,6 +56,13 @@ impl Visit {
         found.with_context(|| format!("no step went to `{url_part}`: {}", self.trail()))
     }
 
+    /// The steps, and the page without its head: for messages.
+    pub fn told(&self) -> String {
+        let text = self.text();
+        let body = text.split_once("<body>").map_or(text.as_str(), |(_, body)| body);
+        format!("{}: {body}", self.trail())
+    }
+
     /// The steps in one line, without their queries.
     pub fn trail(&self) -> String {
         let one = |step: &Step| {

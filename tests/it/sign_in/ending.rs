@@ -22,7 +22,7 @@ fn signing_out_ends_the_session_here_and_at_the_provider() {
         let at_provider = visit.steps.iter().any(|step| step.url.starts_with("http://127.0.0.1:"));
         ensure!(at_provider, "the provider heard nothing: {}", visit.trail());
         if matches!(stage.provider, At::OidcProvider(_)) {
-            ensure!(visit.status() == 200 && visit.text().contains("Sign out"), "{}: {}", visit.trail(), visit.text());
+            ensure!(visit.status() == 200 && visit.text().contains("Sign out"), "{}", visit.told());
             visit = agent.submit(&visit, &[("logout", "yes")])?;
         }
         if !matches!(stage.provider, At::Glewlwyd(_)) {

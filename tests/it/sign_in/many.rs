@@ -38,7 +38,7 @@ fn sign_in(stage: &Stage, number: usize) -> Result<String> {
     let link = format!("/apps/stable/maps/x?number={number}");
     let mut agent = UserAgent::new();
     let visit = stage.sign_in(&mut agent, &link, account)?;
-    ensure!(visit.url() == stage.url(&link) && visit.status() == 200, "{}: {}", visit.trail(), visit.text());
+    ensure!(visit.url() == stage.url(&link) && visit.status() == 200, "{}", visit.told());
     let (status, me) = stage.me(&mut agent)?;
     ensure!(status == 200 && me["subject"] == format!("dev|{account}"), "{account} is {me}");
     Stage::session(&agent)

@@ -17,7 +17,7 @@ fn a_deep_link_is_kept_with_its_query() {
         let location = first.header("location").unwrap_or_default();
         ensure!(location.starts_with(&stage.url("/_auth/login?rd=")), "sent to {location}");
         let visit = stage.provider.sign_in(&mut agent, &page, "ea")?;
-        ensure!(visit.url() == stage.url(link) && visit.status() == 200, "{}: {}", visit.trail(), visit.text());
+        ensure!(visit.url() == stage.url(link) && visit.status() == 200, "{}", visit.told());
         let received = landed(&visit.text())?;
         ensure!(received["target"] == "/deep/link?year=2026&q=a%2Fb&q=%C3%A9", "{received}");
         ensure!(header(&received, "x-auth-email") == Some("ea@example.com"), "{received}");
