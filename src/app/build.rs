@@ -71,5 +71,9 @@ pub(super) fn key_settings(config: &Config) -> Vec<JwksSettings> {
 
 /// Where the pages for browsers live.
 pub(super) fn page_settings(config: &Config) -> PageSettings {
-    PageSettings { base_path: config.base_path.clone(), seed_paths: config.seed_paths }
+    PageSettings {
+        base_path: config.base_path.clone(),
+        seed_paths: config.seed_paths,
+        oauth2_proxy: config.compat.oauth2_proxy,
+    }
 }

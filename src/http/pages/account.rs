@@ -31,6 +31,16 @@ struct Row {
     until: Moment,
 }
 
+#[derive(Serialize)]
+struct UserInfo<'a> {
+    user: &'a str,
+    email: &'a str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    groups: Vec<&'a str>,
+    #[serde(rename = "preferredUsername", skip_serializing_if = "Option::is_none")]
+    preferred_username: Option<&'a str>,
+}
+
 impl Pages {
     /// `GET /`
     pub(super) async fn portal(&self, visit: &Visit<'_>, parts: Option<&SigningIn>) -> Page {
@@ -50,14 +60,6 @@ impl Pages {
 
     /// `GET /me`
     pub(super) async fn me(&self, visit: &Visit<'_>, parts: Option<&SigningIn>) -> Page {
-        let problem = |status: u16, title: &str, reason: Reason, login_url: Option<String>| {
-            let mut problem =
-                json!({ "type": "about:blank", "title": title, "status": status, "reason": reason.as_str() });
-            if let (Some(problem), Some(url)) = (problem.as_object_mut(), login_url) {
-                problem.insert("login_url".to_owned(), url.into());
-            }
-            json_page(status, "application/problem+json", &problem)
-        };
         let Some(parts) = parts else { return problem(401, "Not signed in", Reason::NoCredentials, None) };
         match parts.who(visit).await {
             Who::Somebody(live, _) => {
@@ -73,12 +75,36 @@ impl Pages {
                 });
                 renewed(json_page(200, "application/json", &me), &live)
             }
-            Who::Nobody(_) => {
-                let login_url = format!("{}{}", parts.public_origin, self.routes.to("/login"));
-                problem(401, "Not signed in", Reason::NoCredentials, Some(login_url))
-            }
-            Who::Unknown => problem(503, "Sessions cannot be read right now", Reason::Unavailable, None),
+            who @ (Who::Nobody(_) | Who::Unknown) => self.not_me(parts, &who),
         }
+    }
+
+    /// `GET /oauth2/userinfo`: the members of oauth2-proxy's answer, of which
+    /// it leaves the last two out where they would be empty.
+    pub(super) async fn userinfo(&self, visit: &Visit<'_>, parts: Option<&SigningIn>) -> Page {
+        let Some(parts) = parts else { return problem(401, "Not signed in", Reason::NoCredentials, None) };
+        match parts.who(visit).await {
+            Who::Somebody(live, _) => {
+                let principal = &live.principal;
+                let userinfo = UserInfo {
+                    user: &principal.subject,
+                    email: principal.email.as_ref().map_or("", |email| email.address()),
+                    groups: principal.groups.iter().collect(),
+                    preferred_username: principal.name.as_deref(),
+                };
+                renewed(json_page(200, "application/json", &json!(userinfo)), &live)
+            }
+            who @ (Who::Nobody(_) | Who::Unknown) => self.not_me(parts, &who),
+        }
+    }
+
+    /// The answer for a program that asks who is signed in when nobody is known to be.
+    fn not_me(&self, parts: &SigningIn, who: &Who) -> Page {
+        if matches!(who, Who::Unknown) {
+            return problem(503, "Sessions cannot be read right now", Reason::Unavailable, None);
+        }
+        let login_url = format!("{}{}", parts.public_origin, self.routes.to("/login"));
+        problem(401, "Not signed in", Reason::NoCredentials, Some(login_url))
     }
 
     /// `GET /sessions`
@@ -150,6 +176,14 @@ impl Pages {
         let held = tiers.held_by(Some(principal));
         held.iter().map(|tier| if labels { tiers.label(tier) } else { tiers.name(tier) }.to_owned()).collect()
     }
+}
+
+fn problem(status: u16, title: &str, reason: Reason, login_url: Option<String>) -> Page {
+    let mut problem = json!({ "type": "about:blank", "title": title, "status": status, "reason": reason.as_str() });
+    if let (Some(problem), Some(url)) = (problem.as_object_mut(), login_url) {
+        problem.insert("login_url".to_owned(), url.into());
+    }
+    json_page(status, "application/problem+json", &problem)
 }
 
 const UNREADABLE: &str = "Your sessions cannot be listed. Try again in a moment.";

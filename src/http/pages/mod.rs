@@ -46,6 +46,8 @@ pub struct PageSettings {
     pub base_path: String,
     /// Whether `/login`, `/logout` and `/dashboard` lead here too.
     pub seed_paths: bool,
+    /// Whether `/oauth2/{start,sign_in,callback,sign_out,userinfo}` do.
+    pub oauth2_proxy: bool,
 }
 
 /// What it takes to sign people in.
@@ -98,9 +100,8 @@ impl Pages {
         clock: Arc<dyn Clock>,
         signing_in: Option<SigningIn>,
     ) -> Self {
-        let PageSettings { base_path, seed_paths } = settings;
         let providers = signing_in.as_ref().map(|parts| parts.relying_party.providers()).unwrap_or_default();
-        let routes = Routes::new(base_path, seed_paths, providers);
+        let routes = Routes::new(settings, providers);
         let origins = signing_in.as_ref().map(|parts| parts.relying_party.issuer_origins()).unwrap_or_default();
         let content = Content::new(&origins);
         Self { routes, content, checker, clock, signing_in }
@@ -119,6 +120,7 @@ impl Pages {
             (Route::Jwks, _) => self.jwks(visit),
             (Route::Portal, parts) => self.portal(visit, parts.as_ref()).await,
             (Route::Me, parts) => self.me(visit, parts.as_ref()).await,
+            (Route::UserInfo, parts) => self.userinfo(visit, parts.as_ref()).await,
             (Route::Login, Some(parts)) => self.login(visit, parts).await,
             (Route::Callback(provider), Some(parts)) => self.callback(visit, parts, provider).await,
             (Route::Logout, Some(parts)) if visit.method() == "POST" => self.sign_out(visit, parts).await,

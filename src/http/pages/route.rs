@@ -1,5 +1,6 @@
 //! Which page a path names.
 
+use super::PageSettings;
 use crate::oidc::LoginProvider;
 use crate::types::ProviderId;
 
@@ -13,6 +14,8 @@ pub(super) enum Route<'a> {
     BackChannel,
     FrontChannel,
     Me,
+    /// Who is signed in, as oauth2-proxy says it.
+    UserInfo,
     Sessions,
     Revoke,
     Jwks,
@@ -22,7 +25,7 @@ impl Route<'_> {
     /// What it answers, for `Allow`.
     pub(super) const fn methods(self) -> &'static [&'static str] {
         match self {
-            Self::Portal | Self::Login | Self::Me | Self::Sessions | Self::Jwks => &["GET", "HEAD"],
+            Self::Portal | Self::Login | Self::Me | Self::UserInfo | Self::Sessions | Self::Jwks => &["GET", "HEAD"],
             // Whoever only looks must not use an attempt up, nor end a session.
             Self::Callback(_) | Self::FrontChannel => &["GET"],
             Self::Logout => &["GET", "HEAD", "POST"],
@@ -36,15 +39,17 @@ impl Route<'_> {
 pub(super) struct Routes {
     base_path: String,
     seed_paths: bool,
+    oauth2_proxy: bool,
     /// Where each provider sends browsers back to, as the config says.
     callbacks: Vec<(String, ProviderId)>,
 }
 
 impl Routes {
-    pub(super) fn new(base_path: String, seed_paths: bool, providers: &[LoginProvider]) -> Self {
+    pub(super) fn new(settings: PageSettings, providers: &[LoginProvider]) -> Self {
+        let PageSettings { base_path, seed_paths, oauth2_proxy } = settings;
         let callbacks =
             providers.iter().map(|provider| (provider.callback_path.clone(), provider.id.clone())).collect();
-        Self { base_path, seed_paths, callbacks }
+        Self { base_path, seed_paths, oauth2_proxy, callbacks }
     }
 
     /// The page that a canonical path names.
@@ -63,10 +68,7 @@ impl Routes {
                 "/sessions" => Some(Route::Sessions),
                 "/sessions/revoke" => Some(Route::Revoke),
                 "/jwks.json" => Some(Route::Jwks),
-                "/callback" => match self.callbacks.as_slice() {
-                    [(_, provider)] => Some(Route::Callback(provider)),
-                    _ => None,
-                },
+                "/callback" => self.only_callback(),
                 _ => self.callback_of(below.strip_prefix("/callback/")?),
             };
         }
@@ -74,6 +76,10 @@ impl Routes {
             "/login" if self.seed_paths => Some(Route::Login),
             "/logout" if self.seed_paths => Some(Route::Logout),
             "/dashboard" if self.seed_paths => Some(Route::Portal),
+            "/oauth2/start" | "/oauth2/sign_in" if self.oauth2_proxy => Some(Route::Login),
+            "/oauth2/callback" if self.oauth2_proxy => self.only_callback(),
+            "/oauth2/sign_out" if self.oauth2_proxy => Some(Route::Logout),
+            "/oauth2/userinfo" if self.oauth2_proxy => Some(Route::UserInfo),
             _ => None,
         }
     }
@@ -99,6 +105,14 @@ impl Routes {
         path.strip_prefix(&self.base_path).filter(|below| below.is_empty() || below.starts_with('/'))
     }
 
+    /// Where it need not be said which provider it is.
+    fn only_callback(&self) -> Option<Route<'_>> {
+        match self.callbacks.as_slice() {
+            [(_, provider)] => Some(Route::Callback(provider)),
+            _ => None,
+        }
+    }
+
     fn callback_of(&self, id: &str) -> Option<Route<'_>> {
         self.callbacks.iter().find(|(_, provider)| provider.as_str() == id).map(|(_, id)| Route::Callback(id))
     }
@@ -115,7 +129,8 @@ mod tests {
     #[test]
     fn each_path_names_its_page() {
         let main = ProviderId::new("main");
-        let one = Routes::new("/_auth".to_owned(), true, &[provider("main", "/callback")]);
+        let settings = PageSettings { base_path: "/_auth".to_owned(), seed_paths: true, oauth2_proxy: false };
+        let one = Routes::new(settings, &[provider("main", "/callback")]);
         for (path, route) in [
             ("/_auth", Some(Route::Portal)),
             ("/_auth/", Some(Route::Portal)),
@@ -142,14 +157,42 @@ mod tests {
     #[test]
     fn with_two_providers_each_has_its_own_callback() {
         let other = ProviderId::new("other");
-        let two = Routes::new(
-            "/_auth".to_owned(),
-            false,
-            &[provider("main", "/_auth/callback/main"), provider("other", "/back")],
-        );
+        let settings = PageSettings { base_path: "/_auth".to_owned(), seed_paths: false, oauth2_proxy: true };
+        let two = Routes::new(settings, &[provider("main", "/_auth/callback/main"), provider("other", "/back")]);
         assert_eq!(two.find("/_auth/callback"), None);
         assert_eq!(two.find("/back"), Some(Route::Callback(&other)));
         assert_eq!(two.find("/_auth/callback/other"), Some(Route::Callback(&other)));
         assert!(!two.owns("/login") && !two.owns("/dashboard"));
+        assert!(two.owns("/oauth2/start") && !two.owns("/oauth2/callback"));
+    }
+
+    #[test]
+    fn the_paths_of_oauth2_proxy_are_ours_only_when_asked_for() {
+        let main = ProviderId::new("main");
+        let routes = |oauth2_proxy, callback| {
+            let settings = PageSettings { base_path: "/_auth".to_owned(), seed_paths: false, oauth2_proxy };
+            Routes::new(settings, &[provider("main", callback)])
+        };
+        let (on, off) = (routes(true, "/_auth/callback/main"), routes(false, "/_auth/callback/main"));
+        for (path, route) in [
+            ("/oauth2/start", Some(Route::Login)),
+            ("/oauth2/sign_in", Some(Route::Login)),
+            ("/oauth2/callback", Some(Route::Callback(&main))),
+            ("/oauth2/sign_out", Some(Route::Logout)),
+            ("/oauth2/userinfo", Some(Route::UserInfo)),
+            // The decision endpoint is no page.
+            ("/oauth2/auth", None),
+            ("/oauth2", None),
+            ("/oauth2/", None),
+            ("/oauth2/start/", None),
+            ("/oauth2/static/x", None),
+            ("/apps/oauth2/start", None),
+        ] {
+            assert_eq!(on.find(path), route, "{path}");
+            assert_eq!((on.owns(path), off.owns(path)), (route.is_some(), false), "{path}");
+        }
+        // A redirect URI that the provider knows from before counts without the rest.
+        assert_eq!(routes(false, "/oauth2/callback").find("/oauth2/callback"), Some(Route::Callback(&main)));
+        assert!(!routes(false, "/oauth2/callback").owns("/oauth2/start"));
     }
 }

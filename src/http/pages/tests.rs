@@ -573,6 +573,79 @@ async fn the_seed_paths_lead_here_too() {
 }
 
 #[tokio::test]
+async fn the_paths_of_oauth2_proxy_lead_here_too() {
+    let stage = Stage::with_oauth2_proxy_paths();
+    for path in ["/oauth2/start?rd=/apps/x%3Fa=1", "/oauth2/sign_in?rd=/apps/x%3Fa=1"] {
+        let page = stage.get(path).send().await;
+        assert_eq!((page.status, location(&page)), (303, "https://idp.example.com/authorize?state=s"), "{path}");
+    }
+    let page = stage.get("/oauth2/callback?code=c&state=s").send().await;
+    assert_eq!((page.status, location(&page)), (303, "https://portal.example.com/apps/x?a=1"));
+    let [first, second, back] = stage.provider.calls().try_into().expect("three calls");
+    assert_eq!([first, second], ["begin main /apps/x?a=1", "begin main /apps/x?a=1"]);
+    assert!(back.starts_with("complete main code=c&state=s "), "{back}");
+
+    let cookie = stage.signed_in("u-1").await;
+    let out = stage.get("/oauth2/sign_out?rd=https%3A%2F%2Fevil.example").cookie(&cookie).send().await;
+    assert!(out.status == 200 && out.body.contains("Sign out?") && !out.body.contains("evil"), "{out:?}");
+    assert!(stage.is_live(&cookie).await);
+    for own in ["/oauth2/sign_out", "/oauth2/start", "/oauth2/userinfo", "/oauth2/callback"] {
+        let page = stage.get(&format!("/oauth2/start?rd={own}")).cookie(&cookie).send().await;
+        assert_eq!(location(&page), "https://portal.example.com/_auth/", "{own}");
+    }
+    let posted = form(stage.get("/oauth2/sign_out?rd=/apps/x").method("POST").cookie(&cookie), "").send().await;
+    assert_eq!((posted.status, location(&posted)), (303, "https://portal.example.com/_auth/"));
+    assert!(!stage.is_live(&cookie).await && sets(&posted, CLEARED_SESSION));
+}
+
+#[tokio::test]
+async fn the_check_of_envoy_answers_at_the_paths_of_oauth2_proxy() {
+    for (stage, on) in [(Stage::with_oauth2_proxy_paths(), true), (Stage::new(), false)] {
+        for (target, status) in [
+            ("/oauth2/start?rd=/apps/x", 303),
+            ("/oauth2/sign_in", 303),
+            ("/oauth2/callback?code=c&state=s", 303),
+            ("/oauth2/sign_out", 200),
+            ("/oauth2/userinfo", 401),
+        ] {
+            let answered = stage.check("GET", target).await;
+            assert_eq!(answered, on.then_some(status), "{target}");
+        }
+        assert_eq!(stage.check("GET", "/oauth2/auth").await, None);
+    }
+}
+
+#[tokio::test]
+async fn userinfo_is_what_oauth2_proxy_says_of_a_session() {
+    let stage = Stage::with_oauth2_proxy_paths();
+    let cookie = stage.signed_in("u-1").await;
+    let page = stage.program("GET", "/oauth2/userinfo").cookie(&cookie).send().await;
+    assert_eq!((page.status, header(&page, "content-type")), (200, Some("application/json")));
+    assert_eq!(header(&page, "cache-control"), Some("no-store"));
+    let userinfo: serde_json::Value = serde_json::from_str(&page.body).expect("JSON");
+    let expected = serde_json::json!({
+        "user": "u-1",
+        "email": "zoe@example.com",
+        "groups": ["staff"],
+        "preferredUsername": "Zoë <i>",
+    });
+    assert_eq!(userinfo, expected);
+    stage.source.nameless();
+    let page = stage.program("GET", "/oauth2/userinfo").cookie(&cookie).send().await;
+    let userinfo: serde_json::Value = serde_json::from_str(&page.body).expect("JSON");
+    assert_eq!(userinfo, serde_json::json!({ "user": "u-1", "email": "" }));
+    for (request, status) in [
+        (stage.program("GET", "/oauth2/userinfo"), 401),
+        (stage.get("/oauth2/userinfo").cookie("__Host-tiergate-session=x"), 401),
+        (stage.program("POST", "/oauth2/userinfo").cookie(&cookie), 405),
+    ] {
+        assert_eq!(request.send().await.status, status);
+    }
+    stage.source.refuse(Some(NoSession::Unavailable));
+    assert_eq!(stage.program("GET", "/oauth2/userinfo").cookie(&cookie).send().await.status, 503);
+}
+
+#[tokio::test]
 async fn a_renewed_cookie_goes_with_every_page() {
     let stage = Stage::new();
     let cookie = stage.signed_in("u-1").await;

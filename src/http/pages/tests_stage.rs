@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::{PageSettings, Pages, SignIn, SignInFuture, SigningIn};
-use crate::check::{OwnPages as _, Page, PageRequest, fixture};
+use crate::check::{Answer, OwnPages as _, Page, PageRequest, fixture};
 use crate::oidc::{
     CallbackError, CallbackFailure, LoginProvider, LogoutTokenError, MetadataError, Redirect, SignInError,
 };
@@ -13,7 +13,7 @@ use crate::session::{
     BrowserCookies, LiveSession, LoginCookie, NoSession, OpaqueId, SESSION_COOKIE, SessionError, SessionId, SessionKey,
     SessionSource, Sessions, SetCookie,
 };
-use crate::types::{Email, Principal, ProviderId, UnixTime};
+use crate::types::{Email, NameSet, Principal, Protocol, ProviderId, RequestView, UnixTime};
 
 pub(super) const ORIGIN: &str = "https://portal.example.com";
 const LIFETIME: Duration = Duration::from_secs(12 * 60 * 60);
@@ -30,23 +30,31 @@ pub(super) struct Stage {
 
 impl Stage {
     pub(super) fn new() -> Self {
-        Self::build(&[("main", "Main", "/back")], false)
+        Self::build(&[("main", "Main", "/back")])
     }
 
     pub(super) fn with_two_providers() -> Self {
         let other = ("other", "Other <b> & Co", "/_auth/callback/other");
-        Self::build(&[("main", "Main", "/_auth/callback/main"), other], false)
+        Self::build(&[("main", "Main", "/_auth/callback/main"), other])
     }
 
     pub(super) fn with_seed_paths() -> Self {
-        Self::build(&[("main", "Main", "/callback")], true)
+        Self::build_as(&[("main", "Main", "/callback")], true, false)
+    }
+
+    pub(super) fn with_oauth2_proxy_paths() -> Self {
+        Self::build_as(&[("main", "Main", "/_auth/callback/main")], false, true)
     }
 
     pub(super) fn without_sign_in() -> Self {
-        Self::build(&[], false)
+        Self::build(&[])
     }
 
-    fn build(providers: &[(&str, &str, &str)], seed_paths: bool) -> Self {
+    fn build(providers: &[(&str, &str, &str)]) -> Self {
+        Self::build_as(providers, false, false)
+    }
+
+    fn build_as(providers: &[(&str, &str, &str)], seed_paths: bool, oauth2_proxy: bool) -> Self {
         let (store, clock) = (Arc::new(TestStore::default()), SetClock::new());
         let sessions = sessions(&store, &clock);
         let providers = providers.iter().map(|(id, label, path)| LoginProvider {
@@ -60,15 +68,19 @@ impl Stage {
             ends: Mutex::new(Ends::Well),
             calls: Mutex::default(),
         });
-        let source =
-            Arc::new(Source { sessions: sessions.clone(), refusal: Mutex::new(None), renews: Mutex::new(false) });
+        let source = Arc::new(Source {
+            sessions: sessions.clone(),
+            refusal: Mutex::default(),
+            renews: Mutex::default(),
+            nameless: Mutex::default(),
+        });
         let signing_in = (!provider.providers.is_empty()).then(|| SigningIn {
             relying_party: provider.clone(),
             source: source.clone(),
             sessions: sessions.clone(),
             public_origin: ORIGIN.to_owned(),
         });
-        let settings = PageSettings { base_path: "/_auth".to_owned(), seed_paths };
+        let settings = PageSettings { base_path: "/_auth".to_owned(), seed_paths, oauth2_proxy };
         let pages = Pages::new(settings, Arc::new(fixture::checker()), clock.clone(), signing_in);
         Self { pages, provider, source, clock, store, sessions, last: Mutex::new(None) }
     }
@@ -91,6 +103,25 @@ impl Stage {
             query: query.to_owned(),
             headers: Vec::new(),
             body: None,
+        }
+    }
+
+    /// The status of the page that a check of Envoy answers a browser with, if
+    /// it is a page.
+    pub(super) async fn check(&self, method: &str, target: &str) -> Option<u16> {
+        let headers: [(&str, &[u8]); 1] = [("sec-fetch-mode", b"navigate")];
+        let request = RequestView {
+            protocol: Protocol::Grpc,
+            method,
+            target: target.as_bytes(),
+            host: None,
+            headers: &headers,
+            route_tier: None,
+            request_id: None,
+        };
+        match fixture::checker().check(&request, Some(&self.pages)).await.answer {
+            Answer::Respond(response) => Some(response.status),
+            Answer::Allow(_) | Answer::Deny(_) => None,
         }
     }
 
@@ -319,9 +350,15 @@ pub(super) struct Source {
     sessions: Sessions,
     refusal: Mutex<Option<NoSession>>,
     renews: Mutex<bool>,
+    nameless: Mutex<bool>,
 }
 
 impl Source {
+    /// From now on nobody has more than a subject.
+    pub(super) fn nameless(&self) {
+        *lock(&self.nameless) = true;
+    }
+
     pub(super) fn refuse(&self, refusal: Option<NoSession>) {
         *lock(&self.refusal) = refusal;
     }
@@ -343,10 +380,12 @@ impl SessionSource for Source {
                 SessionError::Broken => NoSession::Broken,
                 SessionError::Store(_) => NoSession::Unavailable,
             })?;
+            let named = !*lock(&self.nameless);
             let principal = Principal {
                 subject: Box::from(opened.session.subject.as_str()),
-                email: Some(Email::new("zoe@example.com", true)),
-                name: Some(Box::from("Zoë <i>")),
+                email: named.then(|| Email::new("zoe@example.com", true)),
+                name: named.then(|| Box::from("Zoë <i>")),
+                groups: if named { ["staff"].into_iter().collect() } else { NameSet::default() },
                 ..Principal::clone(&fixture::caller("access:devel openid"))
             };
             let ends_at: UnixTime = opened.stored.ends_at;

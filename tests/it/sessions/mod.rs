@@ -1,6 +1,7 @@
 //! Sessions in the running service, as load, outages and replicas meet them.
 
 mod keys;
+mod oauth2_proxy;
 mod refresh;
 mod secrets;
 mod seed;
