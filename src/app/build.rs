@@ -75,5 +75,6 @@ pub(super) fn page_settings(config: &Config) -> PageSettings {
         base_path: config.base_path.clone(),
         seed_paths: config.seed_paths,
         oauth2_proxy: config.compat.oauth2_proxy,
+        trusted_proxies: config.trusted_proxies.clone(),
     }
 }

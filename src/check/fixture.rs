@@ -151,7 +151,7 @@ impl OwnPages for FakePages {
     }
 
     fn answer<'a>(&'a self, request: &'a PageRequest<'a>) -> Pin<Box<dyn Future<Output = Page> + Send + 'a>> {
-        let PageRequest { method, path, query, headers, body } = request;
+        let PageRequest { method, path, query, headers, body, sender: _ } = request;
         let body = format!("{method} {path} {} {} {}", query.escape_ascii(), headers.len(), body.is_some());
         let headers = vec![("set-cookie", "a=1".to_owned()), ("set-cookie", "b=2".to_owned())];
         Box::pin(std::future::ready(Page { status: 303, headers, body }))

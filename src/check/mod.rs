@@ -35,7 +35,7 @@ pub use identity_headers::{
 };
 pub use login::{LoginPlace, LoginRedirect};
 pub use outcome::{Allow, Answer, Body, CheckOutcome, DecisionRecord, Denial, DenyKind, Response};
-pub use pages::{OwnPages, Page, PageRequest};
+pub use pages::{OwnPages, Page, PageRequest, Sender};
 pub(crate) use request_kind::{is_navigation, is_request_id};
 pub use service::{CheckService, DecisionLog};
 pub(crate) use style::{STYLE, style_source};

@@ -2,7 +2,7 @@
 
 use super::judgement::{Check, Step};
 use super::outcome::{Allow, Answer, CheckOutcome, Response};
-use super::pages::{OwnPages, Page, PageRequest};
+use super::pages::{OwnPages, Page, PageRequest, Sender};
 use crate::types::{CanonicalPath, Protocol, Reason, TierSet};
 
 impl<'s> Check<'s, '_> {
@@ -36,6 +36,8 @@ impl<'s> Check<'s, '_> {
             query: target.get(query..).unwrap_or_default(),
             headers: self.request.headers,
             body: None,
+            // Nobody but the proxy may reach the gRPC listener.
+            sender: Sender::Proxy,
         };
         let Page { status, headers, body } = pages.answer(&request).await;
         let body = if self.request.method == "HEAD" { String::new() } else { body };

@@ -2,6 +2,7 @@
 //! HTTP listener, and gRPC `Check` for a proxy that has no route to it.
 
 use std::future::Future;
+use std::net::IpAddr;
 use std::pin::Pin;
 
 /// A request for a page of the service.
@@ -17,6 +18,19 @@ pub struct PageRequest<'a> {
     pub headers: &'a [(&'a str, &'a [u8])],
     /// The body; `None` where the carrier brings none (gRPC).
     pub body: Option<&'a [u8]>,
+    /// Who handed it on to the service.
+    pub sender: Sender,
+}
+
+/// Who hands a request on to the service, as far as it says who asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sender {
+    /// A proxy of ours: what it says of its client in `X-Forwarded-For` counts.
+    Proxy,
+    /// Anybody else, at this address.
+    Address(IpAddr),
+    /// It cannot be told.
+    Unknown,
 }
 
 /// What the client is answered. `set-cookie` may stand more than once.
@@ -35,6 +49,7 @@ pub struct Page {
 /// Security contract: `owns` is a function of the canonical path alone, and no
 /// path that it owns ever reaches an upstream; `answer` says no secret but to
 /// the browser whose it is, and believes no header about who calls but `Cookie`.
+/// The address of a client counts for how often it may ask, and for nothing else.
 pub trait OwnPages: Send + Sync {
     /// Whether a canonical path is one of the service's own: under `base_path`,
     /// or one that the config puts elsewhere, such as a callback.

@@ -10,14 +10,14 @@ use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use super::answer::put;
 use super::pages::MAX_FORM;
 use super::server::plain;
-use crate::check::{OwnPages, Page, PageRequest};
+use crate::check::{OwnPages, Page, PageRequest, Sender};
 use crate::types::CanonicalPath;
 
 /// How long a form may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The page that a request asks for, whoever asks.
-pub(super) async fn answer<B>(pages: &dyn OwnPages, request: Request<B>) -> Response<Full<Bytes>>
+pub(super) async fn answer<B>(pages: &dyn OwnPages, request: Request<B>, sender: Sender) -> Response<Full<Bytes>>
 where
     B: Body,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -48,6 +48,7 @@ where
         query: parts.uri.query().unwrap_or_default().as_bytes(),
         headers: &headers,
         body: Some(&body),
+        sender,
     };
     response(pages.answer(&request).await)
 }

@@ -20,7 +20,7 @@ use tower::Service;
 
 use super::target::{self, NoTarget, Target};
 use super::{answer, page};
-use crate::check::{Answer, CheckService, DenyKind};
+use crate::check::{Answer, CheckService, DenyKind, Sender};
 use crate::types::{Protocol, Reason, RequestView};
 
 /// Who is on the other side of a connection; in the extensions of each request.
@@ -88,7 +88,10 @@ impl HttpServer {
             // The body says nothing about the decision; it is dropped unread.
             Endpoint::Decision(protocol, prefix) => self.decide(protocol, prefix, &request.map(drop)).await,
             Endpoint::Other => match self.check.pages() {
-                Some(pages) => page::answer(pages.as_ref(), request).await,
+                Some(pages) => {
+                    let sender = self.sender(request.extensions().get());
+                    page::answer(pages.as_ref(), request, sender).await
+                }
                 None => plain(StatusCode::NOT_FOUND, "There is no such endpoint.\n"),
             },
         }
@@ -150,6 +153,14 @@ impl HttpServer {
         match outcome.answer {
             Answer::Allow(_) | Answer::Respond(_) if refused_before => answer::unavailable(protocol),
             answer @ (Answer::Allow(_) | Answer::Deny(_) | Answer::Respond(_)) => answer::response(answer, protocol),
+        }
+    }
+
+    fn sender(&self, peer: Option<&Peer>) -> Sender {
+        match peer {
+            peer if self.trusts(peer) => Sender::Proxy,
+            Some(Peer::Address(address)) => Sender::Address(*address),
+            Some(Peer::UnixSocket) | None => Sender::Unknown,
         }
     }
 

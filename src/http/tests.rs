@@ -246,11 +246,13 @@ impl OwnPages for Echo {
     }
 
     fn answer<'a>(&'a self, request: &'a PageRequest<'a>) -> Pin<Box<dyn Future<Output = Page> + Send + 'a>> {
-        let PageRequest { method, path, query, headers: _, body } = *request;
+        let PageRequest { method, path, query, headers: _, body, sender } = *request;
         let query = String::from_utf8_lossy(query).into_owned();
         let body = format!("{method} {path} {query} {:?}", body.map(<[u8]>::len));
         let cookie = |name: &str| ("set-cookie", format!("{name}=1"));
-        Box::pin(async move { Page { status: 203, headers: vec![cookie("a"), cookie("b")], body } })
+        Box::pin(async move {
+            Page { status: 203, headers: vec![cookie("a"), cookie("b"), ("x-sender", format!("{sender:?}"))], body }
+        })
     }
 }
 
@@ -266,6 +268,25 @@ where
     let (parts, body) = tower::Service::call(&mut server, request).await.expect("infallible").into_parts();
     let body = body.collect().await.expect("body").to_bytes();
     (parts.status, parts.headers, String::from_utf8(body.to_vec()).expect("text"))
+}
+
+#[tokio::test]
+async fn a_page_is_told_who_handed_the_request_on() {
+    let networks = ["192.0.2.0/24".parse().expect("network")];
+    let address = |text: &str| Some(Peer::Address(text.parse().expect("address")));
+    for (peer, sender) in [
+        (address("192.0.2.7"), "Proxy"),
+        (address("::ffff:192.0.2.7"), "Proxy"),
+        (Some(Peer::UnixSocket), "Proxy"),
+        (address("198.51.100.1"), "Address(198.51.100.1)"),
+        (None, "Unknown"),
+    ] {
+        let mut server = HttpServer::new(service().0.with_pages(Arc::new(Echo)), &networks, Aliases::default());
+        let mut request = Request::builder().uri("/_auth/login").body(Empty::<Bytes>::new()).expect("request");
+        peer.map(|peer| request.extensions_mut().insert(peer));
+        let response = tower::Service::call(&mut server, request).await.expect("infallible");
+        assert_eq!(response.headers()["x-sender"], sender, "{peer:?}");
+    }
 }
 
 /// A body that has no end, and says no length.

@@ -1,6 +1,8 @@
 //! The way to the provider: the authorization request (OIDC Core section
 //! 3.1.2.1) with `state`, `nonce` and PKCE (RFC 7636), each drawn for it.
 
+use std::net::IpAddr;
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use openidconnect::core::{CoreAuthenticationFlow, CoreClient, CoreJsonWebKeySet};
@@ -26,7 +28,8 @@ pub(super) type OidcClient =
 impl RelyingParty {
     /// Begins a sign-in: the provider's authorization endpoint with `state`,
     /// `nonce` and PKCE. `return_to` is path and query on our own origin and was
-    /// validated by the caller.
+    /// validated by the caller. `client` is the address that the attempt is
+    /// counted by, where it is known, and nothing else.
     ///
     /// # Errors
     /// When it cannot begin.
@@ -35,10 +38,12 @@ impl RelyingParty {
         provider: &ProviderId,
         return_to: &str,
         cookies: &BrowserCookies,
+        client: Option<IpAddr>,
     ) -> Result<Redirect, SignInError> {
         let provider = self.provider(provider).ok_or(SignInError::UnknownProvider)?;
         let metadata = self.metadata(provider).await?;
-        let client = self.oidc_client(provider, &metadata).ok_or(MetadataError::Malformed)?;
+        let oidc = self.oidc_client(provider, &metadata).ok_or(MetadataError::Malformed)?;
+        self.count_attempt(client)?;
 
         let random = self.ports.random.as_ref();
         let draw = || OpaqueId::draw(random);
@@ -64,7 +69,7 @@ impl RelyingParty {
             PkceCodeChallenge::from_code_verifier_sha256(&PkceCodeVerifier::new(verifier.expose().to_owned()));
         let state = CsrfToken::new(state.written().expose().to_owned());
         let nonce = Nonce::new(nonce.expose().to_owned());
-        let mut request = client
+        let mut request = oidc
             .authorize_url(CoreAuthenticationFlow::AuthorizationCode, move || state, move || nonce)
             .set_pkce_challenge(challenge);
         // `openid` is asked for by the library itself.
@@ -83,6 +88,11 @@ impl RelyingParty {
         let cookie = LoginCookie { slot: cookies.next_slot(drawn), started, secret: browser };
         let set_cookies = vec![SetCookie::login(&cookie, MAX_ATTEMPT_AGE)];
         Ok(Redirect { location: location.into(), set_cookies })
+    }
+
+    fn count_attempt(&self, client: Option<IpAddr>) -> Result<(), SignInError> {
+        let mut attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
+        attempts.admit(client, self.ports.clock.monotonic()).map_err(SignInError::Busy)
     }
 
     /// `None` when a URL is none that the library takes.

@@ -1,4 +1,5 @@
 use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
 
 use serde_json::json;
 
@@ -33,7 +34,34 @@ async fn a_browser_is_sent_with_everything_that_the_answer_is_judged_by() {
     let all: BTreeSet<String> = drawn(&begun).into_iter().chain(drawn(&again)).collect();
     assert_eq!(all.len(), 6);
     assert!(begun.cookies.logins[0].slot < LOGIN_SLOTS);
-    assert!(matches!(world.party.begin(&id("nobody"), "/", &no_cookies()).await, Err(SignInError::UnknownProvider)));
+    assert!(matches!(
+        world.party.begin(&id("nobody"), "/", &no_cookies(), None).await,
+        Err(SignInError::UnknownProvider)
+    ));
+}
+
+#[tokio::test]
+async fn a_flood_of_sign_ins_leaves_nothing_in_the_store() {
+    let world = world();
+    let begin = |client: &str| {
+        let client = client.parse().ok();
+        let (party, main, cookies) = (&world.party, id("main"), no_cookies());
+        async move { party.begin(&main, "/", &cookies, client).await }
+    };
+    for _ in 0..300 {
+        begin("192.0.2.1").await.unwrap();
+    }
+    let kept = || world.store.calls.load(Ordering::SeqCst);
+    let before = kept();
+    for _ in 0..10 {
+        let refused = begin("192.0.2.1").await;
+        assert!(matches!(&refused, Err(SignInError::Busy(busy)) if busy.of_client), "{refused:?}");
+    }
+    assert_eq!(kept(), before);
+    begin("192.0.2.2").await.unwrap();
+    begin("not known").await.unwrap();
+    world.clock.forward(Duration::from_secs(70));
+    begin("192.0.2.1").await.unwrap();
 }
 
 #[tokio::test]
@@ -59,7 +87,7 @@ async fn a_description_that_is_not_acceptable_sends_nobody() {
     ] {
         let world = world();
         world.provider.answer(&discovery_url(), Answer::ok(with(&discovery(), &change)));
-        match world.party.begin(&id("main"), "/", &no_cookies()).await {
+        match world.party.begin(&id("main"), "/", &no_cookies(), None).await {
             Err(SignInError::Provider(error)) => assert_eq!(error, expected, "{change}"),
             other => panic!("{change}: {other:?}"),
         }
@@ -81,7 +109,7 @@ async fn a_description_that_is_not_acceptable_sends_nobody() {
     ] {
         let world = world();
         world.provider.answer(&discovery_url(), answer);
-        match world.party.begin(&id("main"), "/", &no_cookies()).await {
+        match world.party.begin(&id("main"), "/", &no_cookies(), None).await {
             Err(SignInError::Provider(error)) => assert_eq!(error, expected),
             other => panic!("{expected:?}: {other:?}"),
         }
@@ -142,7 +170,7 @@ async fn a_provider_that_is_down_is_left_alone_for_a_while() {
     let world = world();
     world.provider.answer(&discovery_url(), Answer::Unreachable);
     for _ in 0..10 {
-        assert!(world.party.begin(&id("main"), "/", &no_cookies()).await.is_err());
+        assert!(world.party.begin(&id("main"), "/", &no_cookies(), None).await.is_err());
     }
     assert_eq!(world.provider.seen(&discovery_url()).len(), 1);
     world.provider.answer(&discovery_url(), Answer::ok(discovery()));

@@ -219,7 +219,8 @@ async fn attack(id: &str) -> bool {
             for _ in 0..100 {
                 let held = cookies(&jar.values().cloned().collect::<Vec<_>>());
                 world.clock.forward(Duration::from_secs(1));
-                let set = world.party.begin(&super::super::fixture::id("main"), "/", &held).await.unwrap().set_cookies;
+                let set =
+                    world.party.begin(&super::super::fixture::id("main"), "/", &held, None).await.unwrap().set_cookies;
                 jar.extend(set.into_iter().map(|cookie| (format!("{cookie:?}"), cookie)));
             }
             assert_eq!(jar.len(), 5);
@@ -425,7 +426,7 @@ async fn ten_tabs_finish_in_any_order() {
     for number in 0..10 {
         let path = format!("/apps/{number}");
         world.clock.forward(Duration::from_secs(1));
-        let begun = world.party.begin(&id("main"), &path, &jar_cookies(&jar)).await.unwrap();
+        let begun = world.party.begin(&id("main"), &path, &jar_cookies(&jar), None).await.unwrap();
         jar.extend(begun.set_cookies.iter().map(|cookie| (format!("{cookie:?}"), cookie.clone())));
         let url = url::Url::parse(&begun.location).unwrap();
         tabs.push((path, url.query_pairs().into_owned().collect::<BTreeMap<_, _>>()));
@@ -587,7 +588,7 @@ async fn a_store_that_is_down_signs_nobody_in_and_is_told_as_such() {
     let failure = world.come_back(&begun).await.unwrap_err();
     assert_eq!(failure.error, CallbackError::Store);
     assert!(failure.error.is_outage() && failure.set_cookies.is_empty());
-    let refused = world.party.begin(&id("main"), "/", &no_cookies()).await;
+    let refused = world.party.begin(&id("main"), "/", &no_cookies(), None).await;
     assert!(matches!(refused, Err(crate::oidc::SignInError::Store)));
     world.store.break_it(false);
     assert!(world.come_back(&begun).await.is_ok(), "the attempt was not lost");

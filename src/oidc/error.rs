@@ -1,5 +1,6 @@
 //! What can go wrong while people sign in and out, one variant a cause.
 
+use super::attempt_limit::Busy;
 use super::provider::MetadataError;
 use crate::session::SetCookie;
 use crate::token::{IdTokenRejection, Rejection};
@@ -13,6 +14,9 @@ pub enum SignInError {
     /// The provider's own description cannot be had, or is not acceptable.
     #[error("the provider cannot be asked")]
     Provider(#[source] MetadataError),
+    /// Too many sign-ins begin at once.
+    #[error("too many sign-ins begin")]
+    Busy(Busy),
     /// The attempt cannot be kept, or the session not be ended.
     #[error("the session store does not answer")]
     Store,

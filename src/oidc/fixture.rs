@@ -291,7 +291,7 @@ impl World {
     }
 
     pub(crate) async fn begin_with(&self, return_to: &str, held: &BrowserCookies) -> Begun {
-        let Redirect { location, set_cookies } = self.party.begin(&id("main"), return_to, held).await.unwrap();
+        let Redirect { location, set_cookies } = self.party.begin(&id("main"), return_to, held, None).await.unwrap();
         let params = Url::parse(&location).unwrap().query_pairs().into_owned().collect();
         Begun { params, location, cookies: cookies(&set_cookies) }
     }

@@ -12,6 +12,7 @@
 //! OAuth, and judged by [`crate::token`] where it is a token: there is one gate
 //! for tokens, whoever brings them.
 
+mod attempt_limit;
 mod authorize;
 mod callback;
 mod client;
@@ -31,6 +32,7 @@ mod return_target;
 mod userinfo;
 mod vouch;
 
+pub use attempt_limit::Busy;
 pub use client::{AssertionAudience, ClientAuth, ClientSettings};
 pub use client_auth::{NoSigningKey, SigningKey};
 pub use error::{CallbackError, CallbackFailure, LogoutTokenError, ProviderRefusal, RenewError, SignInError};

@@ -69,7 +69,7 @@ async fn run(case: &str, shape: &Value) {
     let world = world_of([configured.tokens.clone()], vec![client], &shape["discovery"]);
     let token_url = shape["discovery"]["token_endpoint"].as_str().unwrap();
 
-    let begun = world.party.begin(configured.id(), "/apps/x", &no_cookies()).await.unwrap();
+    let begun = world.party.begin(configured.id(), "/apps/x", &no_cookies(), None).await.unwrap();
     let params: BTreeMap<String, String> = Url::parse(&begun.location).unwrap().query_pairs().into_owned().collect();
     world.provider.answer(token_url, Answer::ok(answer(shape, &params["nonce"])));
     let extra = shape["callback"].as_str().unwrap_or_default();
@@ -117,7 +117,7 @@ async fn an_access_token_under_another_sub_is_refused() {
     let configured = &config.identity_providers[0];
     let client = configured.login.as_ref().unwrap().client(configured.id());
     let world = world_of([configured.tokens.clone()], vec![client], &shape["discovery"]);
-    let begun = world.party.begin(configured.id(), "/", &no_cookies()).await.unwrap();
+    let begun = world.party.begin(configured.id(), "/", &no_cookies(), None).await.unwrap();
     let params: BTreeMap<String, String> = Url::parse(&begun.location).unwrap().query_pairs().into_owned().collect();
     let token_url = shape["discovery"]["token_endpoint"].as_str().unwrap();
     world.provider.answer(token_url, Answer::ok(answer(&other, &params["nonce"])));

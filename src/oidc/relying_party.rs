@@ -1,10 +1,11 @@
 //! What the pages and the sessions ask of the relying party.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
 
+use super::attempt_limit::AttemptLimit;
 use super::client::ClientSettings;
 use super::error::SignInError;
 use super::http_client::HttpClient;
@@ -71,6 +72,7 @@ pub struct RelyingParty {
     /// Scheme, host and port that browsers see, without a `/` behind them.
     pub(super) public_origin: String,
     pub(super) base_path: String,
+    pub(super) attempts: Mutex<AttemptLimit>,
 }
 
 impl RelyingParty {
@@ -105,7 +107,10 @@ impl RelyingParty {
             })
             .collect();
         let (public_origin, base_path) = (public_origin.trim_end_matches('/').to_owned(), base_path.to_owned());
-        Ok(Self { listed, providers: providers?, issuers, sessions, ports, public_origin, base_path })
+        let mut secret = [0; 16];
+        ports.random.fill(&mut secret);
+        let attempts = Mutex::new(AttemptLimit::new(secret));
+        Ok(Self { listed, providers: providers?, issuers, sessions, ports, public_origin, base_path, attempts })
     }
 
     /// The providers to sign in at, in the order of the config.

@@ -10,6 +10,7 @@
 
 mod account;
 mod browser;
+mod client_address;
 mod content;
 mod failures;
 mod port;
@@ -29,6 +30,7 @@ pub use port::{SignIn, SignInFuture};
 pub(crate) use request::MAX_FORM;
 
 use content::{Content, Notice};
+use ipnet::IpNet;
 use request::Visit;
 use route::{Route, Routes};
 
@@ -48,6 +50,8 @@ pub struct PageSettings {
     pub seed_paths: bool,
     /// Whether `/oauth2/{start,sign_in,callback,sign_out,userinfo}` do.
     pub oauth2_proxy: bool,
+    /// The proxies in front, whose word about their own clients counts.
+    pub trusted_proxies: Vec<IpNet>,
 }
 
 /// What it takes to sign people in.
@@ -69,6 +73,7 @@ pub struct Pages {
     checker: Arc<Checker>,
     clock: Arc<dyn Clock>,
     signing_in: Option<SigningIn>,
+    trusted_proxies: Vec<IpNet>,
 }
 
 /// Whose browser it is.
@@ -101,10 +106,10 @@ impl Pages {
         signing_in: Option<SigningIn>,
     ) -> Self {
         let providers = signing_in.as_ref().map(|parts| parts.relying_party.providers()).unwrap_or_default();
-        let routes = Routes::new(settings, providers);
+        let routes = Routes::new(&settings, providers);
         let origins = signing_in.as_ref().map(|parts| parts.relying_party.issuer_origins()).unwrap_or_default();
         let content = Content::new(&origins);
-        Self { routes, content, checker, clock, signing_in }
+        Self { routes, content, checker, clock, signing_in, trusted_proxies: settings.trusted_proxies }
     }
 
     async fn respond(&self, visit: &Visit<'_>) -> Page {

@@ -2,6 +2,7 @@
 //! shown without any provider.
 
 use std::future::Future;
+use std::net::IpAddr;
 use std::pin::Pin;
 
 use crate::oidc::{CallbackFailure, LoginProvider, LogoutTokenError, Redirect, RelyingParty, SignInError};
@@ -28,6 +29,7 @@ pub trait SignIn: Send + Sync {
         provider: &'a ProviderId,
         return_to: &'a str,
         cookies: &'a BrowserCookies,
+        client: Option<IpAddr>,
     ) -> SignInFuture<'a, Result<Redirect, SignInError>>;
 
     /// See [`RelyingParty::complete`].
@@ -76,8 +78,9 @@ impl SignIn for RelyingParty {
         provider: &'a ProviderId,
         return_to: &'a str,
         cookies: &'a BrowserCookies,
+        client: Option<IpAddr>,
     ) -> SignInFuture<'a, Result<Redirect, SignInError>> {
-        Box::pin(Self::begin(self, provider, return_to, cookies))
+        Box::pin(Self::begin(self, provider, return_to, cookies, client))
     }
 
     fn complete<'a>(

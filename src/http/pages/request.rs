@@ -2,7 +2,11 @@
 //! its query and its form say.
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 
+use ipnet::IpNet;
+
+use super::client_address;
 use crate::check::{PageRequest, is_navigation, is_request_id};
 use crate::session::BrowserCookies;
 use crate::types::{Protocol, RequestView};
@@ -91,6 +95,12 @@ impl<'a> Visit<'a> {
     /// The id by which the proxy knows the request.
     pub(super) fn reference(&self) -> Option<&'a str> {
         self.single("x-request-id").and_then(|id| std::str::from_utf8(id).ok()).filter(|id| is_request_id(id))
+    }
+
+    /// The address that somebody asks from, where it is known; to count by.
+    pub(super) fn client(&self, trusted_proxies: &[IpNet]) -> Option<IpAddr> {
+        let forwarded_for: Vec<&[u8]> = self.values("x-forwarded-for").collect();
+        client_address::find(self.request.sender, forwarded_for.into_iter(), trusted_proxies)
     }
 
     pub(super) fn user_agent(&self) -> Cow<'a, str> {

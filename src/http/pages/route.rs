@@ -45,11 +45,11 @@ pub(super) struct Routes {
 }
 
 impl Routes {
-    pub(super) fn new(settings: PageSettings, providers: &[LoginProvider]) -> Self {
-        let PageSettings { base_path, seed_paths, oauth2_proxy } = settings;
+    pub(super) fn new(settings: &PageSettings, providers: &[LoginProvider]) -> Self {
+        let PageSettings { base_path, seed_paths, oauth2_proxy, trusted_proxies: _ } = settings;
         let callbacks =
             providers.iter().map(|provider| (provider.callback_path.clone(), provider.id.clone())).collect();
-        Self { base_path, seed_paths, oauth2_proxy, callbacks }
+        Self { base_path: base_path.clone(), seed_paths: *seed_paths, oauth2_proxy: *oauth2_proxy, callbacks }
     }
 
     /// The page that a canonical path names.
@@ -126,11 +126,14 @@ mod tests {
         LoginProvider { id: ProviderId::new(id), label: id.to_owned(), callback_path: callback_path.to_owned() }
     }
 
+    fn settings(seed_paths: bool, oauth2_proxy: bool) -> PageSettings {
+        PageSettings { base_path: "/_auth".to_owned(), seed_paths, oauth2_proxy, trusted_proxies: Vec::new() }
+    }
+
     #[test]
     fn each_path_names_its_page() {
         let main = ProviderId::new("main");
-        let settings = PageSettings { base_path: "/_auth".to_owned(), seed_paths: true, oauth2_proxy: false };
-        let one = Routes::new(settings, &[provider("main", "/callback")]);
+        let one = Routes::new(&settings(true, false), &[provider("main", "/callback")]);
         for (path, route) in [
             ("/_auth", Some(Route::Portal)),
             ("/_auth/", Some(Route::Portal)),
@@ -157,8 +160,10 @@ mod tests {
     #[test]
     fn with_two_providers_each_has_its_own_callback() {
         let other = ProviderId::new("other");
-        let settings = PageSettings { base_path: "/_auth".to_owned(), seed_paths: false, oauth2_proxy: true };
-        let two = Routes::new(settings, &[provider("main", "/_auth/callback/main"), provider("other", "/back")]);
+        let two = Routes::new(
+            &settings(false, true),
+            &[provider("main", "/_auth/callback/main"), provider("other", "/back")],
+        );
         assert_eq!(two.find("/_auth/callback"), None);
         assert_eq!(two.find("/back"), Some(Route::Callback(&other)));
         assert_eq!(two.find("/_auth/callback/other"), Some(Route::Callback(&other)));
@@ -169,10 +174,8 @@ mod tests {
     #[test]
     fn the_paths_of_oauth2_proxy_are_ours_only_when_asked_for() {
         let main = ProviderId::new("main");
-        let routes = |oauth2_proxy, callback| {
-            let settings = PageSettings { base_path: "/_auth".to_owned(), seed_paths: false, oauth2_proxy };
-            Routes::new(settings, &[provider("main", callback)])
-        };
+        let routes =
+            |oauth2_proxy, callback| Routes::new(&settings(false, oauth2_proxy), &[provider("main", callback)]);
         let (on, off) = (routes(true, "/_auth/callback/main"), routes(false, "/_auth/callback/main"));
         for (path, route) in [
             ("/oauth2/start", Some(Route::Login)),

@@ -8,7 +8,7 @@ use super::content::{Kind, Notice, redirect};
 use super::request::Visit;
 use super::{Pages, SigningIn, Who, failures, renewed, rounds};
 use crate::check::{LoginPlace, Page};
-use crate::oidc::{CallbackFailure, LoginProvider, ReturnTarget, ReturnTargetError, SignInError};
+use crate::oidc::{Busy, CallbackFailure, LoginProvider, ReturnTarget, ReturnTargetError, SignInError};
 use crate::session::{SESSION_COOKIE, SetCookie};
 use crate::types::{ProviderId, Reason};
 
@@ -114,9 +114,12 @@ impl Pages {
     }
 
     async fn begin(&self, visit: &Visit<'_>, parts: &SigningIn, provider: &ProviderId, target: &str) -> Page {
-        let begun = parts.relying_party.begin(provider, target, &visit.cookies).await;
+        let client = visit.client(&self.trusted_proxies);
+        let begun = parts.relying_party.begin(provider, target, &visit.cookies, client).await;
         let error = match begun {
             Ok(next) => return redirect(next.location, &next.set_cookies),
+            // The metric tells it: a line each would be a flood of its own.
+            Err(SignInError::Busy(busy)) => return self.too_many(visit, provider, target, busy),
             Err(error) => error,
         };
         tracing::warn!(provider = provider.as_str(), error = %error, "sign-in does not begin");
@@ -127,7 +130,7 @@ impl Pages {
                 let text = "Nobody can be signed in, because sessions cannot be kept right now. Try again in a moment.";
                 return self.store_is_down(visit, text);
             }
-            SignInError::Provider(_) => {
+            SignInError::Provider(_) | SignInError::Busy(_) => {
                 "The place where you have your account does not answer, or not as it should. Try again in a moment; if \
                  it stays so, tell whoever runs this site."
             }
@@ -139,6 +142,28 @@ impl Pages {
             .action("To the start page", self.routes.portal());
         let mut page = self.content.notice(visit, &notice);
         page.headers.push(("retry-after", "5".to_owned()));
+        page
+    }
+
+    /// The answer to one sign-in more than may begin now.
+    fn too_many(&self, visit: &Visit<'_>, provider: &ProviderId, target: &str, busy: Busy) -> Page {
+        let (status, result, text) = if busy.of_client {
+            (
+                429,
+                "busy_client",
+                "Too many sign-ins were begun from your network just now. Wait a minute, and try again.",
+            )
+        } else {
+            (503, "busy", "Too many people begin to sign in just now. Wait a few minutes, and try again.")
+        };
+        count(provider, result);
+        let reason = Reason::Overloaded;
+        let notice = Notice::new(status, "Too many sign-ins", text)
+            .reason(reason)
+            .action("Try again", self.login_link(target, Some(provider), false))
+            .action("To the start page", self.routes.portal());
+        let mut page = self.content.notice(visit, &notice);
+        page.headers.push(("retry-after", busy.retry_after.as_secs().max(1).to_string()));
         page
     }
 

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use super::tests_stage::{Ends, ORIGIN, Stage, cookie_of, form};
 use crate::check::Page;
-use crate::oidc::{CallbackError, LogoutTokenError, ProviderRefusal};
+use crate::oidc::{Busy, CallbackError, LogoutTokenError, ProviderRefusal};
 use crate::session::{NoSession, SESSION_COOKIE, SessionKey};
 
 fn header<'a>(page: &'a Page, name: &str) -> Option<&'a str> {
@@ -132,6 +132,36 @@ async fn a_sign_in_that_cannot_begin_says_so() {
         let page = stage.get("/_auth/login?rd=/x").send().await;
         assert_eq!((page.status, header(&page, "retry-after").is_some()), (503, retry));
         assert!(header(&page, "set-cookie").is_none());
+    }
+}
+
+#[tokio::test]
+async fn too_many_sign_ins_begin_later() {
+    for (of_client, status, secs, retry_after) in [(true, 429, 70, "70"), (false, 503, 10, "10"), (true, 429, 0, "1")] {
+        let stage = Stage::new();
+        stage.provider.ends(Ends::Busy(Busy { of_client, retry_after: Duration::from_secs(secs) }));
+        let page = stage.get("/_auth/login?rd=/apps/x").send().await;
+        assert_eq!((page.status, header(&page, "retry-after")), (status, Some(retry_after)));
+        assert!(page.body.contains("Too many sign-ins") && page.body.contains("rd=%2Fapps%2Fx"), "{}", page.body);
+        assert!(header(&page, "set-cookie").is_none() && header(&page, "location").is_none());
+        // Who is signed in begins nothing.
+        let cookie = stage.signed_in("u-1").await;
+        assert_eq!(stage.get("/_auth/login?rd=/apps/x").cookie(&cookie).send().await.status, 303);
+    }
+}
+
+#[tokio::test]
+async fn a_sign_in_is_counted_by_the_address_that_our_proxy_names() {
+    let stage = Stage::new();
+    let login = || stage.get("/_auth/login").header("x-forwarded-for", "192.0.2.66, 198.51.100.7, 10.0.0.1");
+    for (request, client) in [
+        (login(), Some("198.51.100.7")),
+        (login().header("x-forwarded-for", "198.51.100.8"), Some("198.51.100.8")),
+        (login().directly("203.0.113.1"), Some("203.0.113.1")),
+        (stage.get("/_auth/login"), None),
+    ] {
+        assert_eq!(request.send().await.status, 303);
+        assert_eq!(stage.provider.client(), client.map(|client| client.parse().expect("an address")));
     }
 }
 
@@ -685,6 +715,10 @@ async fn every_page(stage: &Stage) -> Vec<(&'static str, Page)> {
     pages.push(("callback_failed", stage.get("/back?x").header("x-request-id", "req-1").send().await));
     stage.provider.ends(Ends::StoreDown);
     pages.push(("store_down", stage.get("/_auth/login").send().await));
+    for (name, of_client) in [("busy", false), ("busy_client", true)] {
+        stage.provider.ends(Ends::Busy(Busy { of_client, retry_after: Duration::from_secs(60) }));
+        pages.push((name, stage.get("/_auth/login").send().await));
+    }
     stage.provider.ends(Ends::ProviderDown);
     pages.push(("provider_down", stage.get("/_auth/login").send().await));
     pages

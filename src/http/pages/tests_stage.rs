@@ -1,12 +1,13 @@
 //! The pages with a provider, a store and a clock that tests hold in hand.
 
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::{PageSettings, Pages, SignIn, SignInFuture, SigningIn};
-use crate::check::{Answer, OwnPages as _, Page, PageRequest, fixture};
+use crate::check::{Answer, OwnPages as _, Page, PageRequest, Sender, fixture};
 use crate::oidc::{
-    CallbackError, CallbackFailure, LoginProvider, LogoutTokenError, MetadataError, Redirect, SignInError,
+    Busy, CallbackError, CallbackFailure, LoginProvider, LogoutTokenError, MetadataError, Redirect, SignInError,
 };
 use crate::session::fixture::{SetClock, TestStore, session, sessions};
 use crate::session::{
@@ -67,6 +68,7 @@ impl Stage {
             sessions: sessions.clone(),
             ends: Mutex::new(Ends::Well),
             calls: Mutex::default(),
+            client: Mutex::default(),
         });
         let source = Arc::new(Source {
             sessions: sessions.clone(),
@@ -80,7 +82,12 @@ impl Stage {
             sessions: sessions.clone(),
             public_origin: ORIGIN.to_owned(),
         });
-        let settings = PageSettings { base_path: "/_auth".to_owned(), seed_paths, oauth2_proxy };
+        let settings = PageSettings {
+            base_path: "/_auth".to_owned(),
+            seed_paths,
+            oauth2_proxy,
+            trusted_proxies: vec!["10.0.0.0/8".parse().expect("a network")],
+        };
         let pages = Pages::new(settings, Arc::new(fixture::checker()), clock.clone(), signing_in);
         Self { pages, provider, source, clock, store, sessions, last: Mutex::new(None) }
     }
@@ -103,6 +110,7 @@ impl Stage {
             query: query.to_owned(),
             headers: Vec::new(),
             body: None,
+            sender: Sender::Proxy,
         }
     }
 
@@ -158,6 +166,7 @@ pub(super) struct Asking<'a> {
     query: String,
     headers: Vec<(String, String)>,
     body: Option<Vec<u8>>,
+    sender: Sender,
 }
 
 impl Asking<'_> {
@@ -173,6 +182,12 @@ impl Asking<'_> {
 
     pub(super) fn without(mut self, name: &str) -> Self {
         self.headers.retain(|(held, _)| held != name);
+        self
+    }
+
+    /// From somebody at this address, and not from a proxy.
+    pub(super) fn directly(mut self, address: &str) -> Self {
+        self.sender = Sender::Address(address.parse().expect("an address"));
         self
     }
 
@@ -194,6 +209,7 @@ impl Asking<'_> {
             query: self.query.as_bytes(),
             headers: &headers,
             body: self.body.as_deref(),
+            sender: self.sender,
         };
         assert!(self.stage.pages.owns(&self.path), "{} is nobody's", self.path);
         self.stage.pages.answer(&request).await
@@ -218,6 +234,8 @@ pub(super) enum Ends {
     Well,
     ProviderDown,
     StoreDown,
+    /// Too many begin.
+    Busy(Busy),
     /// The way back leads here.
     At(&'static str),
     Callback(CallbackError),
@@ -231,6 +249,7 @@ pub(super) struct Provider {
     sessions: Sessions,
     ends: Mutex<Ends>,
     calls: Mutex<Vec<String>>,
+    client: Mutex<Option<IpAddr>>,
 }
 
 impl Provider {
@@ -240,6 +259,11 @@ impl Provider {
 
     pub(super) fn calls(&self) -> Vec<String> {
         lock(&self.calls).clone()
+    }
+
+    /// From where the last sign-in was begun.
+    pub(super) fn client(&self) -> Option<IpAddr> {
+        *lock(&self.client)
     }
 
     fn called(&self, call: String) -> Ends {
@@ -266,11 +290,14 @@ impl SignIn for Provider {
         provider: &'a ProviderId,
         return_to: &'a str,
         _: &'a BrowserCookies,
+        client: Option<IpAddr>,
     ) -> SignInFuture<'a, Result<Redirect, SignInError>> {
         Box::pin(async move {
+            *lock(&self.client) = client;
             match self.called(format!("begin {} {return_to}", provider.as_str())) {
                 Ends::ProviderDown => Err(SignInError::Provider(MetadataError::Malformed)),
                 Ends::StoreDown => Err(SignInError::Store),
+                Ends::Busy(busy) => Err(SignInError::Busy(busy)),
                 _ => {
                     let secret = OpaqueId::draw(&crate::session::fixture::CountingRandom);
                     let cookie = LoginCookie { slot: 0, started: 1, secret };

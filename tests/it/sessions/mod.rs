@@ -1,5 +1,6 @@
 //! Sessions in the running service, as load, outages and replicas meet them.
 
+mod floods;
 mod keys;
 mod oauth2_proxy;
 mod refresh;
