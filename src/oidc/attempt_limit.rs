@@ -88,12 +88,16 @@ impl AttemptLimit {
         Ok(())
     }
 
+    fn set_of(&self, client: Client) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        (self.secret, client).hash(&mut hasher);
+        hasher.finish() % SETS
+    }
+
     /// Where `client` is counted: its own place, a free one, or that of whoever
     /// of its set has begun least.
     fn place(&mut self, client: Client, step: u64) -> Option<&mut Option<(Client, Window<7>)>> {
-        let mut hasher = DefaultHasher::new();
-        (self.secret, client).hash(&mut hasher);
-        let set = usize::try_from(hasher.finish() % SETS).ok()?;
+        let set = usize::try_from(self.set_of(client)).ok()?;
         if self.clients.is_empty() {
             let places = usize::try_from(SETS).ok()?.checked_mul(WAYS)?;
             self.clients = vec![None; places];

@@ -104,6 +104,21 @@ fn a_flood_of_addresses_makes_nobody_forgotten_and_takes_no_more_memory() {
 }
 
 #[test]
+fn addresses_that_share_a_set_do_not_get_one_another_forgotten() {
+    let mut limit = limit();
+    let set = |n: &Option<IpAddr>| limit.set_of(Client::of(n.unwrap()));
+    let shared: Vec<_> = (0..100_000).map(nth).filter(|address| set(address) == 7).take(3 * WAYS).collect();
+    let mut begun = vec![0; shared.len()];
+    for _ in 0..2 * MAX_OF_CLIENT {
+        for (address, begun) in shared.iter().zip(&mut begun) {
+            *begun += u32::from(limit.admit(*address, at(0)).is_ok());
+        }
+    }
+    assert!(begun.iter().all(|begun| *begun <= MAX_OF_CLIENT), "{begun:?}");
+    assert_eq!(begun.iter().sum::<u32>(), MAX_OF_CLIENT * u32::try_from(WAYS).unwrap());
+}
+
+#[test]
 fn a_clock_that_stands_still_or_leaps_is_no_way_around() {
     let mut limit = limit();
     let one = address("192.0.2.1");
