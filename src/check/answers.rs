@@ -6,7 +6,7 @@ use super::body::{Refusal, html_body, json_body};
 use super::credentials;
 use super::identity_headers::{ASSERTION_HEADER, Identity};
 use super::judgement::{Check, Subject};
-use super::login::LoginPlace;
+use super::login::{LoginPlace, LostSession};
 use super::outcome::{Allow, Answer, Body, CheckOutcome, DecisionRecord, Denial, DenyKind, Response, challenge};
 use super::request_kind::{self, Preflight};
 use crate::policy::{Required, TokenPlaces};
@@ -147,7 +147,8 @@ impl Check<'_, '_> {
             // Nobody gets rid of an `Authorization` header by signing in: the
             // redirects would never end.
             let goes = self.request.header_values("authorization").next().is_none();
-            denial.redirect = goes.then(|| login.redirect(self.request, subject));
+            let lost = cause.and_then(LostSession::of_cause);
+            denial.redirect = goes.then(|| login.redirect(self.request, subject, lost));
         }
         let login_url = match (&denial.redirect, login) {
             (Some(redirect), _) => redirect.location.clone(),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::checker::{Checker, Snapshot};
 use super::credentials::{self, Credentials};
+use super::login::LostSession;
 use super::outcome::CheckOutcome;
 use super::pages::OwnPages;
 use super::request_kind::{self, Preflight};
@@ -195,7 +196,7 @@ impl<'s, 'r> Check<'s, 'r> {
         match BrowserCookies::read_session(&self.request.header_values("cookie")) {
             SessionCookie::None => Ok(Caller::Anonymous),
             SessionCookie::One(id) => Err(Ask::Session(id)),
-            SessionCookie::Malformed => Ok(Caller::BadCookie(Reason::SessionExpired, "session_malformed")),
+            SessionCookie::Malformed => Ok(Caller::BadCookie(Reason::SessionExpired, LostSession::Malformed.cause())),
             SessionCookie::Multiple => Ok(Caller::BadCookie(Reason::MultipleCredentials, "session_ambiguous")),
         }
     }

@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 
 use super::credentials;
 use super::judgement::Subject;
+use crate::session::NoSession;
 use crate::types::{CanonicalPath, Host, RequestView};
 
 /// The longest `rd`, as it stands in a `Location`, in bytes. Proxies keep the
@@ -19,6 +20,20 @@ pub struct LoginPlace {
     origin: Box<str>,
     host: Host,
     url: Box<str>,
+}
+
+/// Why the session cookie that a browser brought is taken away from it, for the
+/// page where it signs in to tell; nothing is decided by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LostSession {
+    /// There is no such session.
+    Unknown,
+    /// None of the service's secrets opens it.
+    Broken,
+    /// It is over.
+    Ended,
+    /// The cookie is none that was ever set.
+    Malformed,
 }
 
 /// Where a refused browser goes instead.
@@ -38,6 +53,8 @@ impl LoginPlace {
     /// The parameter that says, with the value `1`, that the browser comes from
     /// a form whose content is lost.
     pub const FORM_LOST: &'static str = "form";
+    /// The parameter that says what became of the session, see [`LostSession`].
+    pub const WHY: &'static str = "why";
 
     /// `origin` as a browser serialises it (RFC 6454 section 6.2); `None` when
     /// it is no origin.
@@ -55,18 +72,27 @@ impl LoginPlace {
     }
 
     /// Where a navigation goes that lacks a session.
-    pub(super) fn redirect(&self, request: &RequestView<'_>, subject: &Subject<'_>) -> LoginRedirect {
-        if matches!(request.method, "GET" | "HEAD") {
-            return LoginRedirect {
-                status: 302,
-                location: self.with_return(self.asked_for(request, subject).as_ref()),
-            };
-        }
+    pub(super) fn redirect(
+        &self,
+        request: &RequestView<'_>,
+        subject: &Subject<'_>,
+        lost: Option<LostSession>,
+    ) -> LoginRedirect {
+        let idle = matches!(request.method, "GET" | "HEAD");
         // What was posted is lost: the browser comes back to the page with the form.
-        let mut location = self.with_return(self.page_before(request).as_ref());
-        location.push(if location.contains('?') { '&' } else { '?' });
-        let _ = write!(location, "{}=1", Self::FORM_LOST);
-        LoginRedirect { status: 303, location }
+        let target = if idle { self.asked_for(request, subject) } else { self.page_before(request) };
+        let mut location = self.with_return(target.as_ref());
+        let mut add = |name: &str, value: &str| {
+            let before = if location.contains('?') { '&' } else { '?' };
+            let _ = write!(location, "{before}{name}={value}");
+        };
+        if let Some(lost) = lost {
+            add(Self::WHY, lost.as_str());
+        }
+        if !idle {
+            add(Self::FORM_LOST, "1");
+        }
+        LoginRedirect { status: if idle { 302 } else { 303 }, location }
     }
 
     /// Where the page that a program runs in has to go.
@@ -92,6 +118,42 @@ impl LoginPlace {
     fn with_return(&self, target: Option<&String>) -> String {
         let encoded = target.map(|target| percent_encode(target)).filter(|encoded| encoded.len() <= MAX_RETURN);
         encoded.map_or_else(|| self.url.to_string(), |encoded| format!("{}?{}={encoded}", self.url, Self::RETURN_TO))
+    }
+}
+
+impl LostSession {
+    const ALL: [Self; 4] = [Self::Unknown, Self::Broken, Self::Ended, Self::Malformed];
+
+    /// What stands in the address of the page.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Broken => "broken",
+            Self::Ended => "ended",
+            Self::Malformed => "malformed",
+        }
+    }
+
+    /// Reads what stands there; `None` for anything else.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|lost| lost.as_str() == word)
+    }
+
+    /// The cause of a refusal, if it is one of these.
+    pub(super) fn of_cause(cause: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|lost| lost.cause() == cause)
+    }
+
+    /// The word for the log.
+    pub(super) const fn cause(self) -> &'static str {
+        match self {
+            Self::Unknown => NoSession::Unknown.as_str(),
+            Self::Broken => NoSession::Broken.as_str(),
+            Self::Ended => NoSession::Expired.as_str(),
+            Self::Malformed => "session_malformed",
+        }
     }
 }
 

@@ -33,7 +33,7 @@ pub use checker::{Checker, Ports, Snapshot};
 pub use identity_headers::{
     ASSERTION_HEADER, COOKIE_HEADER, HeaderProfile, IdentityHeaders, QUERY_HEADER, WEBSOCKET_PROTOCOL_HEADER,
 };
-pub use login::{LoginPlace, LoginRedirect};
+pub use login::{LoginPlace, LoginRedirect, LostSession};
 pub use outcome::{Allow, Answer, Body, CheckOutcome, DecisionRecord, Denial, DenyKind, Response};
 pub use pages::{OwnPages, Page, PageRequest, Sender};
 pub(crate) use request_kind::{is_navigation, is_request_id};

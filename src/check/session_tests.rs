@@ -159,10 +159,20 @@ fn a_browser_is_sent_to_sign_in_and_comes_back() {
 
 #[test]
 fn an_ended_session_is_taken_away_on_the_way_to_sign_in() {
-    let cookie = session_cookie("expired");
-    let denied = denial(ask("GET", "/apps/devel/x", &[("cookie", cookie.as_bytes()), NAVIGATION]));
-    assert_eq!(denied.redirect.map(|redirect| redirect.status), Some(302));
-    assert_eq!(written(&denied.set_cookies), [CLEARED]);
+    let long = format!("/apps/devel/{}", "a".repeat(2100));
+    for (word, method, target, location) in [
+        ("expired", "GET", "/apps/devel/x", "?rd=/apps/devel/x&why=ended"),
+        ("unknown", "GET", "/apps/devel/x?why=broken", "?rd=/apps/devel/x%3Fwhy%3Dbroken&why=unknown"),
+        ("broken", "HEAD", "/apps/devel/x", "?rd=/apps/devel/x&why=broken"),
+        ("not*an*id", "GET", "/apps/devel/x", "?rd=/apps/devel/x&why=malformed"),
+        ("unknown", "POST", "/apps/devel/x", "?why=unknown&form=1"),
+        ("unknown", "GET", &long, "?why=unknown"),
+    ] {
+        let cookie = session_cookie(word);
+        let denied = denial(ask(method, target, &[("cookie", cookie.as_bytes()), NAVIGATION]));
+        assert_eq!(denied.redirect.expect("a redirect").location, format!("{LOGIN}{location}"), "{word}");
+        assert_eq!(written(&denied.set_cookies), [CLEARED], "{word}");
+    }
     // Who cannot be known is not sent away: that would sign out everybody while a store is down.
     for word in ["down", "live; a=1,__Host-tiergate-session=x"] {
         let cookie = session_cookie(word);

@@ -207,7 +207,7 @@ fn a_browser_is_sent_to_sign_in_in_the_way_of_each_proxy() {
     let cookie = session_cookie("expired");
     let [forward, original, ext] = browse("GET", &cookie);
     for (_, headers) in [&forward, &original, &ext] {
-        assert_eq!(headers["location"], "https://gate.example.com/_auth/login?rd=/apps/devel/x%3Fa%3D1");
+        assert_eq!(headers["location"], "https://gate.example.com/_auth/login?rd=/apps/devel/x%3Fa%3D1&why=ended");
         assert_eq!(headers.get_all("set-cookie").iter().count(), 1);
         assert_eq!(headers["cache-control"], "no-store");
     }

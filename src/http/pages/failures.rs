@@ -119,21 +119,12 @@ pub(super) fn round(why: Why) -> Notice {
         "You signed in three times within a minute, and each time this site did not know you afterwards.",
     );
     match why {
-        // The count came back in a cookie: cookies as such work. The check takes
-        // a session cookie away that opens nothing.
-        Why::NoCookie => notice
-            .and(
-                "The session cookie is not there any more: it did not come back, or there was no session to it and it \
-                 was taken away. The log of the service says which.",
-            )
-            .causes(&[
-                "Several instances of the service run, with session stores or secrets of their own: all need the same.",
-                "The session store loses what is written to it.",
-                "The clock of this server and that of the sign-in provider differ.",
-                "The tokens are for another audience, last for too short a time, or lack the scope for longer sessions \
-                 (offline_access).",
-                "Your browser, an extension, or a proxy in front of this site removes the session cookie.",
-            ]),
+        // The count came back in a cookie: cookies as such work. Of a session
+        // cookie that it takes away, the check tells on the way here.
+        Why::NoCookie => notice.and("The session cookie did not come back.").causes(&[
+            "Your browser, an extension, or a proxy in front of this site removes the session cookie.",
+            "Another request of the same page had no session to it, and it was taken away: the log of the service says why.",
+        ]),
         Why::Malformed | Why::Several => notice.and("A session cookie came back, and not as it was set.").causes(&[
             "A proxy in front of this site changes or doubles cookies.",
             "An old cookie is in the way: delete the cookies of this site.",

@@ -34,7 +34,7 @@ use ipnet::IpNet;
 use request::Visit;
 use route::{Route, Routes};
 
-use crate::check::{Checker, OwnPages, Page, PageRequest};
+use crate::check::{Checker, LoginPlace, LostSession, OwnPages, Page, PageRequest};
 use crate::session::{LiveSession, NoSession, SessionCookie, SessionId, SessionSource, Sessions};
 use crate::types::{Clock, Reason};
 
@@ -93,6 +93,23 @@ enum Why {
     NotThere,
     NotOurs,
     Over,
+}
+
+impl Why {
+    /// What the check told of a cookie that it took away, where nothing is seen
+    /// of it any more. Anybody can write such an address: only words hang on it.
+    fn or_told(self, visit: &Visit<'_>) -> Self {
+        let told = || visit.parameter(LoginPlace::WHY).and_then(|why| LostSession::parse(&why));
+        match self {
+            Self::NoCookie => told().map_or(Self::NoCookie, |lost| match lost {
+                LostSession::Unknown => Self::NotThere,
+                LostSession::Broken => Self::NotOurs,
+                LostSession::Ended => Self::Over,
+                LostSession::Malformed => Self::Malformed,
+            }),
+            Self::Malformed | Self::Several | Self::NotThere | Self::NotOurs | Self::Over => self,
+        }
+    }
 }
 
 impl Pages {

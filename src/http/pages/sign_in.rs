@@ -19,7 +19,7 @@ struct Choice<'a> {
 }
 
 impl Pages {
-    /// `GET /login?rd=…[&provider=id][&again=1][&form=1]`
+    /// `GET /login?rd=…[&provider=id][&again=1][&why=…][&form=1]`
     pub(super) async fn login(&self, visit: &Visit<'_>, parts: &SigningIn) -> Page {
         if visit.is_framed() {
             let text = "Signing in does not work inside another page. Open this site in a tab of its own.";
@@ -51,7 +51,7 @@ impl Pages {
         let again = visit.parameter("again").is_some();
         if !again && rounds::failed(visit.cookies.rounds, self.now()) >= rounds::LIMIT {
             let retry = self.login_link(&target, None, true);
-            let notice = failures::round(why).action("Try once more", retry);
+            let notice = failures::round(why.or_told(visit)).action("Try once more", retry);
             return self.content.notice(visit, &notice.action("To the start page", self.routes.portal()));
         }
         let mut page = match chosen(visit, parts.relying_party.providers()) {

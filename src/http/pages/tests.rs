@@ -240,20 +240,30 @@ async fn a_failed_way_back_is_a_page_without_a_session() {
 
 #[tokio::test]
 async fn the_third_round_ends_with_a_page_that_says_why() {
-    for (why, no_session, expected) in [
-        ("", None, "removes the session cookie"),
-        ("__Host-tiergate-session=x", None, "not as it was set"),
-        ("__Host-tiergate-session=x; __Host-tiergate-session=y", None, "not as it was set"),
-        ("session", Some(NoSession::Unknown), "one session store"),
-        ("session", Some(NoSession::Broken), "different secrets"),
-        ("session", Some(NoSession::Expired), "another audience"),
+    for (told, why, no_session, expected) in [
+        ("", "", None, "removes the session cookie"),
+        ("&why=unknown", "", None, "one session store"),
+        ("&why=broken", "", None, "different secrets"),
+        ("&why=ended", "", None, "another audience"),
+        ("&why=malformed", "", None, "not as it was set"),
+        // What is no word of ours says nothing, and what is seen counts more.
+        ("&why=", "", None, "removes the session cookie"),
+        ("&why=session_unknown", "", None, "removes the session cookie"),
+        ("&why=unknown&why=unknown", "", None, "removes the session cookie"),
+        ("&why=unknown", "session", Some(NoSession::Broken), "different secrets"),
+        ("", "__Host-tiergate-session=x", None, "not as it was set"),
+        ("", "__Host-tiergate-session=x; __Host-tiergate-session=y", None, "not as it was set"),
+        ("", "session", Some(NoSession::Unknown), "one session store"),
+        ("", "session", Some(NoSession::Broken), "different secrets"),
+        ("", "session", Some(NoSession::Expired), "another audience"),
     ] {
         let stage = Stage::new();
         let why = if why == "session" { stage.signed_in("u-1").await } else { why.to_owned() };
         stage.source.refuse(no_session);
         let mut jar = String::new();
         for round in 0..4 {
-            let page = stage.get("/_auth/login?rd=/apps/x").cookie(&format!("{why}; {jar}")).send().await;
+            let login = format!("/_auth/login?rd=/apps/x{told}");
+            let page = stage.get(&login).cookie(&format!("{why}; {jar}")).send().await;
             if round < 3 {
                 assert_eq!(page.status, 303, "{expected}: round {round}");
                 let page = stage.get("/back?state=s&code=c").cookie(&jar).send().await;
@@ -267,7 +277,7 @@ async fn the_third_round_ends_with_a_page_that_says_why() {
             let again = stage.get("/_auth/login?again=1&rd=/apps/x").cookie(&format!("{why}; {jar}")).send().await;
             assert!(again.status == 303 && sets(&again, CLEARED_ROUNDS));
             stage.clock.forward(Duration::from_secs(50));
-            let later = stage.get("/_auth/login?rd=/apps/x").cookie(&format!("{why}; {jar}")).send().await;
+            let later = stage.get(&login).cookie(&format!("{why}; {jar}")).send().await;
             assert_eq!(later.status, 303, "a minute later");
         }
     }

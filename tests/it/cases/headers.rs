@@ -78,7 +78,7 @@ impl HeaderCase {
         if let Some(scheme) = expected.get("redirect_scheme").and_then(Value::as_str) {
             let (location, cookie) = (answered.values("location"), answered.values("set-cookie"));
             let redirects = answered.status == if way.is_nginx() { 401 } else { 302 };
-            let login = format!("{scheme}://portal.example.com/_auth/login?rd=/apps/devel/x");
+            let login = format!("{scheme}://portal.example.com/_auth/login?rd=/apps/devel/x&why=malformed");
             let fits =
                 redirects && location == [login.as_str()] && cookie.len() == 1 && cookie[0].contains("; Secure;");
             return if fits { Ok(()) } else { Err(format!("{} to {location:?} with {cookie:?}", answered.status)) };

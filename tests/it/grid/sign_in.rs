@@ -83,7 +83,7 @@ fn attributes(cookie: &str) -> Vec<&str> {
 fn a_browser_is_sent_to_sign_in() {
     let page = format!("{PUBLIC_URL}/apps/devel/hazard/form?a=1");
     let referer = ("Referer", page.as_str());
-    let cases: [(&str, &str, Headers<'_>, u16, &str); 6] = [
+    let cases: [(&str, &str, Headers<'_>, u16, &str); 7] = [
         ("GET", "/apps/devel/hazard/x?a=1&b=%2F", &[HTML], 302, "?rd=/apps/devel/hazard/x%3Fa%3D1%26b%3D%252F"),
         ("HEAD", "/apps/devel/hazard/x", &[NAVIGATE], 302, "?rd=/apps/devel/hazard/x"),
         (
@@ -95,7 +95,8 @@ fn a_browser_is_sent_to_sign_in() {
         ),
         ("POST", "/apps/devel/hazard/x", &[NAVIGATE, referer], 303, "?rd=/apps/devel/hazard/form%3Fa%3D1&form=1"),
         ("POST", "/apps/devel/hazard/x", &[NAVIGATE, ("Referer", "https://evil.example/x")], 303, "?form=1"),
-        ("GET", "/apps/devel/hazard/x", &[NAVIGATE, ("Cookie", NOBODYS)], 302, "?rd=/apps/devel/hazard/x"),
+        ("GET", "/apps/devel/hazard/x", &[NAVIGATE, ("Cookie", NOBODYS)], 302, "?rd=/apps/devel/hazard/x&why=unknown"),
+        ("POST", "/apps/devel/hazard/x", &[NAVIGATE, ("Cookie", NOBODYS)], 303, "?why=unknown&form=1"),
     ];
     for_each(|stage, gateway| {
         for (method, target, headers, status, query) in cases {
