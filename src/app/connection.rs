@@ -79,6 +79,7 @@ impl<H: Health> Job<H> {
     /// Serves the connection until the peer closes it or the service stops.
     pub(super) async fn run(self) {
         let Self { accepted, peer, speaks, place, stopping } = self;
+        tracing::trace!(%peer, "connection");
         let ended = match accepted {
             Accepted::Tcp(stream) => match TcpStream::from_std(stream) {
                 Ok(stream) => serve(stream, peer, speaks, stopping).await,

@@ -230,7 +230,14 @@ impl LiveSessions {
             Look::Unknown => return Landed::Passing,
         };
         let (landed, result) = match self.ports.vouch.renew(&current.session).await {
-            Ok(renewed) => self.write(id, &current, &renewed).await,
+            Ok(renewed) => {
+                let vouched = renewed.authority.expires_at > current.session.authority.expires_at;
+                match self.write(id, &current, &renewed).await {
+                    // Only the refresh token is new: what came with it could not be judged.
+                    (Landed::Done, Refreshed::Renewed) if !vouched => (Landed::Passing, Refreshed::Passing),
+                    written => written,
+                }
+            }
             Err(RenewError::Ended) => match self.sessions.end(current.key).await {
                 Ok(_) => (Landed::Ended, Refreshed::Ended),
                 Err(_) => (Landed::Passing, Refreshed::Ended),
