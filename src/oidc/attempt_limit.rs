@@ -14,9 +14,10 @@ use std::time::Duration;
 use crate::types::Monotonic;
 
 /// Sign-ins that may begin in this process within ten minutes.
-const MAX_OF_ALL: u32 = 50_000;
-/// Sign-ins that may begin from one address within a minute.
-const MAX_OF_CLIENT: u32 = 300;
+const MAX_OF_ALL: u32 = 100_000;
+/// Sign-ins that may begin from one address within a minute: a whole company may
+/// come from one, and all at nine in the morning.
+const MAX_OF_CLIENT: u32 = 3_000;
 
 /// The steps in which a window moves.
 const STEP: Duration = Duration::from_secs(10);

@@ -3,7 +3,9 @@
 mod floods;
 mod keys;
 mod oauth2_proxy;
+mod outage;
 mod refresh;
+mod replicas;
 mod secrets;
 mod seed;
 mod stage;
