@@ -202,13 +202,11 @@ impl Stage {
     }
 }
 
-/// Everybody here comes from one machine, which would be one client with too
-/// many sign-ins: with every address that of a proxy, none is a client's.
 fn config(provider: &At, origin: &str) -> String {
     let (issuer, audience, extra) = provider.settings();
     format!(
         "public_url: {origin}\n\
-         trusted_proxies: [0.0.0.0/0, \"::/0\"]\n\
+         trusted_proxies: [127.0.0.1/32]\n\
          identity_providers:\n  \
            - id: main\n    issuer: \"{issuer}\"\n    audience: [\"{audience}\"]\n    token_types: [at+jwt]\n    \
            login:\n      client_id: {WEB_CLIENT}\n      client_secret: {WEB_CLIENT_SECRET}\n      \
