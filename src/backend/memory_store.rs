@@ -30,7 +30,7 @@ pub struct MemoryLimits {
 
 impl Default for MemoryLimits {
     fn default() -> Self {
-        Self { sessions: 100_000, once: 10_000 }
+        Self { sessions: 100_000, once: 100_000 }
     }
 }
 

@@ -32,7 +32,7 @@ fn admitted(limit: &mut AttemptLimit, client: Option<IpAddr>, secs: u64) -> u32 
 }
 
 #[test]
-fn one_address_begins_three_hundred_in_a_minute() {
+fn one_address_begins_three_thousand_in_a_minute() {
     let mut limit = limit();
     let one = address("192.0.2.1");
     assert_eq!(admitted(&mut limit, one, 5), MAX_OF_CLIENT);

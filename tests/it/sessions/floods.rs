@@ -13,7 +13,7 @@ fn a_flood_of_sign_ins_is_turned_away_and_concerns_nobody_else() {
         request(tiergate.http(), "GET", "/_auth/login?rd=%2Fapps%2Fx", &headers).unwrap()
     };
     // What a client writes itself stands before what the proxy adds.
-    let answers: Vec<_> = (0..310).map(|n| begin(&format!("192.0.2.{}, 198.51.100.7", n % 250))).collect();
+    let answers: Vec<_> = (0..3_010).map(|n| begin(&format!("192.0.2.{}, 198.51.100.7", n % 250))).collect();
     let turned_away: Vec<_> = answers.iter().skip_while(|answer| answer.status == 303).collect();
     assert_eq!(turned_away.len(), 10);
     for answer in turned_away {

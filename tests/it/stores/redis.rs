@@ -12,19 +12,20 @@ use tiergate_testbed::Redis;
 
 use super::stage::{Outage, SECOND, StoreUnderTest, comes_true, now};
 
-/// The servers of one shape, started by the first story.
-pub(crate) type Shared = Mutex<Option<Redis>>;
+/// The servers of one shape, started by the first story, or why they did not start: the others need not try again.
+pub(crate) type Shared = Mutex<Option<Result<Redis, String>>>;
 
 /// A turn at the servers of one shape.
 pub(crate) struct Turn {
     topology: RedisTopology,
-    held: MutexGuard<'static, Option<Redis>>,
+    held: MutexGuard<'static, Option<Result<Redis, String>>>,
 }
 
 impl Turn {
     pub(crate) fn take(shared: &'static Shared, topology: RedisTopology, start: fn() -> anyhow::Result<Redis>) -> Self {
         let mut held = shared.lock().unwrap_or_else(PoisonError::into_inner);
-        let redis = held.get_or_insert_with(|| start().expect("Redis starts"));
+        let started = held.get_or_insert_with(|| start().map_err(|error| format!("{error:#}")));
+        let redis = started.as_ref().expect("Redis starts");
         // A story that failed may have left them frozen.
         redis.resume();
         redis.settle().expect("Redis as it was started");
@@ -35,7 +36,7 @@ impl Turn {
     }
 
     pub(crate) fn redis(&self) -> &Redis {
-        self.held.as_ref().expect("it was started")
+        self.held.as_ref().and_then(|started| started.as_ref().ok()).expect("it was started")
     }
 
     /// A store of its own, connected.
