@@ -36,6 +36,10 @@ fn outlives(kind: Kind, gateway: Gateway) -> Result<()> {
         std::thread::sleep(Duration::from_millis(200));
     }
     ensure!(Stage::session(&agent)? == session, "the session got another id");
+    let told =
+        |result: &str| stage.tiergate.metric("tiergate_session_refresh_total", &[&format!("result=\"{result}\"")]);
+    let (renewed, passing, lost) = (told("renewed")?, told("passing")?, told("lost")?);
+    ensure!(renewed >= 2.0 && passing + lost == 0.0, "{renewed} renewed, {passing} passing, {lost} lost");
     if let Some((refreshed, refused)) = stage.provider.refreshes()? {
         let most = usize::try_from(OPEN_FOR.as_secs())? / 2;
         ensure!((2..=most).contains(&refreshed) && refused == 0, "{refreshed} refreshes, {refused} refused");

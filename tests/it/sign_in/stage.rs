@@ -3,7 +3,7 @@
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde_json::Value;
 use tiergate_testbed::provider::{DEFAULT_AUDIENCE, WEB_CLIENT, WEB_CLIENT_SECRET};
 use tiergate_testbed::{
@@ -97,12 +97,20 @@ impl At {
         }
     }
 
-    /// Ends an account's sessions by back-channel; what the service answered. `None` where only its own page can.
-    pub(super) fn log_out(&self, account: &str) -> Result<Option<Vec<u16>>> {
+    /// Ends an account's sessions by back-channel; what the service answered.
+    pub(super) fn log_out(&self, account: &str) -> Result<Vec<u16>> {
         match self {
-            Self::Development(provider) => provider.log_out(account).map(Some),
-            Self::OidcProvider(provider) => provider.log_out(account).map(Some),
-            Self::Glewlwyd(_) => Ok(None),
+            Self::Development(provider) => provider.log_out(account),
+            Self::OidcProvider(provider) => provider.log_out(account),
+            Self::Glewlwyd(_) => bail!("only its own page can tell glewlwyd to"),
+        }
+    }
+
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Development(_) => Kind::Development,
+            Self::OidcProvider(_) => Kind::OidcProvider,
+            Self::Glewlwyd(_) => Kind::Glewlwyd,
         }
     }
 
@@ -232,9 +240,15 @@ fn shared() -> &'static [Stage] {
 
 /// The same check at every provider behind both gateways; what failed where, at once.
 pub(super) fn everywhere(check: impl Fn(&Stage) -> Result<()> + Sync) {
+    at(&Kind::ALL, check);
+}
+
+/// [`everywhere`], but at these providers only: the others have nothing to check.
+pub(super) fn at(kinds: &[Kind], check: impl Fn(&Stage) -> Result<()> + Sync) {
     let wrong: Vec<String> = std::thread::scope(|scope| {
         let check = &check;
-        let each = shared().iter().map(|stage| (&stage.name, scope.spawn(move || stage.take_turns(check))));
+        let stages = shared().iter().filter(|stage| kinds.contains(&stage.provider.kind()));
+        let each = stages.map(|stage| (&stage.name, scope.spawn(move || stage.take_turns(check))));
         let started: Vec<_> = each.collect();
         let ended = started.into_iter().map(|(name, thread)| (name, thread.join().expect("a check panicked")));
         ended.filter_map(|(name, result)| Some(format!("{name}: {:#}", result.err()?))).collect()
