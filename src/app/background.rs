@@ -12,7 +12,7 @@ use crate::types::Tasks;
 /// exchange with a provider and the writing of its result. What is begun is
 /// brought to its end, for a refresh token that was used and whose successor
 /// was not written would sign its person out.
-const DRAIN: Duration = Duration::from_secs(8);
+const DRAIN: Duration = Duration::from_secs(10);
 
 type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
 

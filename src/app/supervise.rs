@@ -134,6 +134,8 @@ async fn run(config: &Config) -> anyhow::Result<()> {
     if let Some(workers) = Arc::into_inner(workers) {
         tokio::task::spawn_blocking(|| workers.join()).await.context("the workers could not be joined")?;
     }
+    // It holds ways into the background, which ends when the last one is gone.
+    drop(sign_in);
     running.end().await;
     ended
 }

@@ -14,7 +14,7 @@ use super::{
 use super::{OwnPages, Page, PageRequest, Ports, Snapshot, TokenCache};
 use crate::policy::Policy;
 use crate::policy::document::PolicyDocument;
-use crate::session::{LiveSession, NoSession, SESSION_COOKIE, SessionId, SessionSource, SetCookie};
+use crate::session::{LiveSession, NoSession, SESSION_COOKIE, SessionId, SessionKey, SessionSource, SetCookie};
 use crate::token::{Issuers, KeySet, KeySource};
 use crate::types::{Clock, Monotonic, NameSet, Principal, ProviderId, Random, UnixTime};
 
@@ -125,7 +125,12 @@ impl SessionSource for FakeSessions {
         let word = written.expose().trim_end_matches('A');
         let live = |set_cookie| {
             let ends_at = UnixTime::from_secs(1_800_040_000);
-            Ok(Arc::new(LiveSession { principal: caller("access:devel"), ends_at, set_cookie }))
+            Ok(Arc::new(LiveSession {
+                key: SessionKey::of(id),
+                principal: caller("access:devel"),
+                ends_at,
+                set_cookie,
+            }))
         };
         let found = match word {
             "live" => live(None),

@@ -60,8 +60,8 @@ pub(super) fn list(args: &ListArgs) -> Result<Exit, Failure> {
             Ok(found)
         }
         None => {
-            let found = patiently(|| sessions.list(AT_ONCE)).await?;
-            if found.len() == AT_ONCE {
+            let (found, whole) = patiently(|| sessions.list(AT_ONCE)).await?;
+            if !whole {
                 eprintln!("only {AT_ONCE} sessions were read; --subject finds those of one person among all");
             }
             Ok(found)
@@ -90,8 +90,8 @@ pub(super) fn revoke(args: &RevokeArgs) -> Result<Exit, Failure> {
     });
     let key = key.transpose()?;
     let ended = app::visit_sessions(kept(&config)?, async |sessions| match (key, &args.subject) {
-        (Some(key), _) => end(sessions, &[key]).await,
-        (None, Some(subject)) => end(sessions, &of_subject(sessions, &issuers, subject).await?).await,
+        (Some(key), _) => Ok(u64::from(patiently(|| sessions.end(key)).await?)),
+        (None, Some(subject)) => end_of_subject(sessions, &issuers, subject).await,
         (None, None) => end_everybody(sessions).await,
     })?;
     outln!("{ended} {} ended", if ended == 1 { "session" } else { "sessions" });
@@ -129,23 +129,18 @@ async fn of_subject(sessions: &Sessions, issuers: &[String], subject: &str) -> a
     Ok(keys)
 }
 
-async fn end_everybody(sessions: &Sessions) -> anyhow::Result<u64> {
+async fn end_of_subject(sessions: &Sessions, issuers: &[String], subject: &str) -> anyhow::Result<u64> {
     let mut ended = 0u64;
-    loop {
-        let found = patiently(|| sessions.list(AT_ONCE)).await?;
-        let keys: Vec<SessionKey> = found.iter().map(|listing| listing.key).collect();
-        if keys.is_empty() {
-            return Ok(ended);
-        }
-        ended = ended.saturating_add(end(sessions, &keys).await?);
+    for issuer in issuers {
+        ended = ended.saturating_add(patiently(|| sessions.end_of_subject(issuer, subject, None)).await?);
     }
+    Ok(ended)
 }
 
-/// Ends sessions; how many there were.
-async fn end(sessions: &Sessions, keys: &[SessionKey]) -> anyhow::Result<u64> {
+async fn end_everybody(sessions: &Sessions) -> anyhow::Result<u64> {
     let mut ended = 0u64;
-    for key in keys {
-        ended = ended.saturating_add(u64::from(patiently(|| sessions.end(*key)).await?));
+    while let Some(some) = patiently(|| sessions.end_some(AT_ONCE)).await? {
+        ended = ended.saturating_add(some);
     }
     Ok(ended)
 }

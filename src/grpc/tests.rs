@@ -122,7 +122,7 @@ fn a_browser_is_sent_to_sign_in_and_its_cookie_taken_away() {
     let response = ask_with_cookie("/apps/devel/x", &session_cookie("expired"));
     assert_eq!(status(&response), (16, Some(302)));
     let Some(HttpResponse::DeniedResponse(denied)) = response.http_response else { panic!("not denied") };
-    let location = "https://gate.example.com/_auth/login?rd=/apps/devel/x";
+    let location = "https://gate.example.com/_auth/login?rd=/apps/devel/x&why=ended";
     assert_eq!(values(&denied.headers, "location"), [(location.to_owned(), false)]);
     assert_eq!(values(&denied.headers, "cache-control"), [("no-store".to_owned(), false)]);
     // Envoy drops what is to be appended from a refusal.

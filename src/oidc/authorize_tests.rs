@@ -48,7 +48,7 @@ async fn a_flood_of_sign_ins_leaves_nothing_in_the_store() {
         let (party, main, cookies) = (&world.party, id("main"), no_cookies());
         async move { party.begin(&main, "/", &cookies, client).await }
     };
-    for _ in 0..300 {
+    for _ in 0..3_000 {
         begin("192.0.2.1").await.unwrap();
     }
     let kept = || world.store.calls.load(Ordering::SeqCst);

@@ -5,6 +5,7 @@ use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::Shared;
@@ -28,15 +29,25 @@ pub(super) type Flight = Shared<Pin<Box<dyn Future<Output = Landed> + Send>>>;
 
 /// Sessions whose refresh is in flight, or pauses after a failure.
 #[derive(Default)]
-pub(super) struct Flights(Arc<Mutex<HashMap<SessionKey, State>>>);
+pub(super) struct Flights(Arc<Mutex<Held>>);
+
+#[derive(Default)]
+struct Held {
+    states: HashMap<SessionKey, State>,
+    /// When it was last looked which pauses are over.
+    cleaned: Monotonic,
+}
 
 enum State {
     InFlight(Flight),
     PausedUntil(Monotonic),
 }
 
-/// Pauses that are remembered at once; the rest is tried again sooner.
-const MAX_PAUSES: usize = 10_000;
+/// Sessions that are remembered at once; where there are more, a failure is
+/// followed by no pause.
+const MAX_STATES: usize = 10_000;
+/// How often it is looked which pauses are over, when there are many.
+const CLEANING: Duration = Duration::from_secs(1);
 
 impl Flights {
     /// The flight of this session, begun with `start` when there is none; `None`
@@ -53,13 +64,14 @@ impl Flights {
         Work: Future<Output = (Landed, Option<Monotonic>)> + Send + 'static,
     {
         let mut held = lock(&self.0);
-        match held.get(&key) {
+        match held.states.get(&key) {
             Some(State::InFlight(flight)) => return Some(flight.clone()),
             Some(State::PausedUntil(until)) if now < *until => return None,
             Some(State::PausedUntil(_)) | None => {}
         }
-        if held.len() >= MAX_PAUSES {
-            held.retain(|_, state| match state {
+        if held.states.len() >= MAX_STATES && now.since(held.cleaned) >= CLEANING {
+            held.cleaned = now;
+            held.states.retain(|_, state| match state {
                 State::InFlight(_) => true,
                 State::PausedUntil(until) => now < *until,
             });
@@ -73,7 +85,7 @@ impl Flights {
             landed
         });
         let flight = flight.shared();
-        held.insert(key, State::InFlight(flight.clone()));
+        held.states.insert(key, State::InFlight(flight.clone()));
         drop(held);
         tasks.spawn(Box::pin(flight.clone().map(|_| ())));
         Some(flight)
@@ -82,7 +94,7 @@ impl Flights {
 
 /// Takes a flight off the list, however it ends.
 struct Place {
-    flights: Arc<Mutex<HashMap<SessionKey, State>>>,
+    flights: Arc<Mutex<Held>>,
     key: SessionKey,
     pause: Option<Monotonic>,
 }
@@ -91,8 +103,8 @@ impl Drop for Place {
     fn drop(&mut self) {
         let mut held = lock(&self.flights);
         match self.pause {
-            Some(until) => held.insert(self.key, State::PausedUntil(until)),
-            None => held.remove(&self.key),
+            Some(until) if held.states.len() <= MAX_STATES => held.states.insert(self.key, State::PausedUntil(until)),
+            Some(_) | None => held.states.remove(&self.key),
         };
     }
 }

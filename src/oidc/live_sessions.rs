@@ -32,9 +32,10 @@ const REFRESH_WAIT: Duration = Duration::from_millis(150);
 const AHEAD_PART: u32 = 4;
 /// The longest time ahead.
 const MAX_AHEAD: Duration = Duration::from_secs(60);
-/// How long a replica may hold the refresh of a session: an exchange ends
-/// within 5 s, and its result is written within some more.
-const LEASE: Duration = Duration::from_secs(12);
+/// How long a replica may hold the refresh of a session: what the provider says
+/// of itself, the exchange and its keys may take 14 s, and writing the result,
+/// with a store that does not answer, 6 s more.
+const LEASE: Duration = Duration::from_secs(30);
 /// How often those who do not hold the lease look whether it is done.
 const LOOK: Duration = Duration::from_millis(40);
 /// The pause after a refresh that failed though the grant may still be good.
@@ -153,7 +154,7 @@ impl LiveSessions {
         }
         let principal = self.ports.vouch.principal(&opened.session).ok_or(NoSession::Expired)?;
         let set_cookie = (opened.id != *id).then(|| SetCookie::session(&opened.id, self.left(&opened)));
-        Ok(Arc::new(LiveSession { principal, ends_at: ends_at(&opened), set_cookie }))
+        Ok(Arc::new(LiveSession { key: opened.key, principal, ends_at: ends_at(&opened), set_cookie }))
     }
 
     /// How long the session has at most.
@@ -238,9 +239,14 @@ impl LiveSessions {
                     written => written,
                 }
             }
-            Err(RenewError::Ended) => match self.sessions.end(current.key).await {
-                Ok(_) => (Landed::Ended, Refreshed::Ended),
-                Err(_) => (Landed::Passing, Refreshed::Ended),
+            // Where the lease was lost, the token was used by who held it then.
+            Err(RenewError::Ended) => match self.look(id, &current).await {
+                Look::Newer => (Landed::Done, Refreshed::Renewed),
+                Look::Gone => (Landed::Ended, Refreshed::Ended),
+                Look::Same(_) | Look::Unknown => match self.sessions.end(current.key).await {
+                    Ok(_) => (Landed::Ended, Refreshed::Ended),
+                    Err(_) => (Landed::Passing, Refreshed::Ended),
+                },
             },
             Err(RenewError::Passing) => (Landed::Passing, Refreshed::Passing),
         };
@@ -284,6 +290,7 @@ impl LiveSessions {
         more(&before.scopes, &after.scopes)
             || more(&before.permissions, &after.permissions)
             || more(&before.groups, &after.groups)
+            || verified_domain(&after) != verified_domain(&before)
     }
 
     async fn look(&self, id: &SessionId, seen: &Opened) -> Look {
@@ -321,6 +328,11 @@ enum Look {
     Newer,
     Gone,
     Unknown,
+}
+
+/// What tiers by e-mail domain go by.
+fn verified_domain(principal: &Principal) -> Option<&str> {
+    principal.email.as_ref().and_then(|email| email.verified_domain())
 }
 
 /// Whether somebody has renewed it between the two looks.

@@ -2,7 +2,6 @@
 //! provider (Back-Channel and Front-Channel Logout 1.0), and the end of the
 //! refresh token (RFC 7009).
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +18,7 @@ use super::client::ClientAuth;
 use super::error::{LogoutTokenError, SignInError};
 use super::provider::{Metadata, Provider};
 use super::relying_party::RelyingParty;
-use crate::session::{OnceKey, OpaqueId, Session, SessionError, SessionId, SessionKey, StoreError};
+use crate::session::{OnceKey, OpaqueId, Session, SessionError, SessionId, StoreError};
 use crate::token::{
     LogoutTarget, LogoutTokenRejection, Rejection, VerifiedLogoutToken, unverified_issuer, verify_logout_token,
 };
@@ -53,8 +52,7 @@ impl RelyingParty {
         let ended = async {
             self.sessions.end_of(id).await?;
             if everywhere {
-                let all = self.sessions.of_subject(&session.issuer, &session.subject).await?;
-                self.sessions.end_all(&all).await?;
+                self.sessions.end_of_subject(&session.issuer, &session.subject, None).await?;
             }
             Ok::<_, StoreError>(())
         };
@@ -152,17 +150,11 @@ impl RelyingParty {
 
     async fn end_target(&self, issuer: &str, target: &LogoutTarget) -> Result<u64, StoreError> {
         let sessions = &self.sessions;
-        let keys = match target {
-            LogoutTarget::Subject(subject) => sessions.of_subject(issuer, subject).await?,
-            LogoutTarget::Session(sid) => sessions.of_sid(issuer, sid).await?,
-            LogoutTarget::Both { subject, sid } => {
-                let theirs: BTreeSet<SessionKey> = sessions.of_subject(issuer, subject).await?.into_iter().collect();
-                let mut keys = sessions.of_sid(issuer, sid).await?;
-                keys.retain(|key| theirs.contains(key));
-                keys
-            }
-        };
-        sessions.end_all(&keys).await
+        match target {
+            LogoutTarget::Subject(subject) => sessions.end_of_subject(issuer, subject, None).await,
+            LogoutTarget::Session(sid) => sessions.end_of_sid(issuer, sid, None).await,
+            LogoutTarget::Both { subject, sid } => sessions.end_of_sid(issuer, sid, Some(subject)).await,
+        }
     }
 
     /// Tells the provider that the refresh token is not needed any more. Nobody

@@ -70,6 +70,7 @@ impl Tasks for TestTasks {
 #[derive(Default)]
 pub(crate) struct TestStore {
     pub(crate) broken: AtomicBool,
+    losing: AtomicBool,
     pub(crate) calls: AtomicU64,
     held: Mutex<Held>,
 }
@@ -84,6 +85,11 @@ struct Held {
 impl TestStore {
     pub(crate) fn break_it(&self, broken: bool) {
         self.broken.store(broken, Ordering::SeqCst);
+    }
+
+    /// From now on each replacement is done and told as an error.
+    pub(crate) fn lose_answers(&self, losing: bool) {
+        self.losing.store(losing, Ordering::SeqCst);
     }
 
     fn answer<T: Send + 'static>(&self, work: impl FnOnce(&mut Held) -> T) -> StoreFuture<'_, T> {
@@ -111,13 +117,17 @@ impl SessionStore for TestStore {
     }
 
     fn replace(&self, key: SessionKey, seen: u64, session: StoredSession, _: UnixTime) -> StoreFuture<'_, bool> {
-        self.answer(move |held| match held.sessions.get_mut(&key) {
+        let answer = self.answer(move |held| match held.sessions.get_mut(&key) {
             Some(there) if there.version == seen => {
                 *there = Arc::new(StoredSession { version: seen + 1, ..session });
                 true
             }
             _ => false,
-        })
+        });
+        if self.losing.load(Ordering::SeqCst) {
+            return Box::pin(std::future::ready(Err(StoreError::Unavailable("lost by the test".into()))));
+        }
+        answer
     }
 
     fn touch(&self, key: SessionKey, idle_until: UnixTime, _: UnixTime) -> StoreFuture<'_, ()> {

@@ -65,13 +65,13 @@ impl LoginAttempt {
     pub fn open(sealed: &[u8], state: &OpaqueId, seals: &Seals) -> Result<Self, Unsealable> {
         let plain = seals.open(sealed, state, PURPOSE, &Self::key(state).0)?;
         let wire::LoginAttempt { provider, nonce, pkce_verifier, return_to, browser, started_at_ms } =
-            wire::LoginAttempt::decode(plain.as_slice()).map_err(|_| Unsealable)?;
+            wire::LoginAttempt::decode(plain.as_slice()).map_err(|_| Unsealable::Unfit)?;
         Ok(Self {
             provider: ProviderId::new(&provider),
             nonce: Secret::new(nonce),
             pkce_verifier: Secret::new(pkce_verifier),
             return_to,
-            browser: browser.try_into().map_err(|_| Unsealable)?,
+            browser: browser.try_into().map_err(|_| Unsealable::Unfit)?,
             started_at: UnixTime::from_millis(started_at_ms),
         })
     }

@@ -10,9 +10,11 @@
 //! one. Nothing here reads a clock, a file or the network; the store is a port.
 
 mod cookie;
+mod ending;
 mod id;
 mod index;
 mod login_attempt;
+mod moving;
 mod record;
 mod sealing;
 mod sessions;

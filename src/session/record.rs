@@ -142,16 +142,16 @@ impl Session {
             signed_in_at_ms,
             user_agent,
             predecessor,
-        } = wire::SessionRecord::decode(plain).map_err(|_| Unsealable)?;
-        let authority = authority.ok_or(Unsealable)?;
+        } = wire::SessionRecord::decode(plain).map_err(|_| Unsealable::Unfit)?;
+        let authority = authority.ok_or(Unsealable::Unfit)?;
         let from_access_token = match authority.source() {
             wire::authority::Source::AccessToken => true,
             wire::authority::Source::IdToken => false,
-            wire::authority::Source::Unspecified => return Err(Unsealable),
+            wire::authority::Source::Unspecified => return Err(Unsealable::Unfit),
         };
         let predecessor = match predecessor.as_slice() {
             [] => None,
-            bytes => Some(SessionKey::from_bytes(bytes.try_into().map_err(|_| Unsealable)?)),
+            bytes => Some(SessionKey::from_bytes(bytes.try_into().map_err(|_| Unsealable::Unfit)?)),
         };
         let optional = |text: String| (!text.is_empty()).then(|| Secret::new(text));
         let session = Self {
@@ -183,13 +183,18 @@ impl Record {
 
     pub(super) fn open(sealed: &[u8], id: &SessionId, seals: &Seals) -> Result<Self, Unsealable> {
         let key = SessionKey::of(id);
-        if let Ok(plain) = seals.open(sealed, id, RECORD, key.as_bytes()) {
-            let (session, predecessor) = Session::read(&plain)?;
-            return Ok(Self::Session(Box::new(session), predecessor));
+        match seals.open(sealed, id, RECORD, key.as_bytes()) {
+            Ok(plain) => {
+                let (session, predecessor) = Session::read(&plain)?;
+                return Ok(Self::Session(Box::new(session), predecessor));
+            }
+            Err(Unsealable::UnknownSecret) => return Err(Unsealable::UnknownSecret),
+            Err(Unsealable::Unfit) => {}
         }
         let plain = seals.open(sealed, id, MOVED, key.as_bytes())?;
-        let wire::MovedSession { successor } = wire::MovedSession::decode(plain.as_slice()).map_err(|_| Unsealable)?;
-        SessionId::from_bits(&successor).map(Self::Moved).ok_or(Unsealable)
+        let wire::MovedSession { successor } =
+            wire::MovedSession::decode(plain.as_slice()).map_err(|_| Unsealable::Unfit)?;
+        SessionId::from_bits(&successor).map(Self::Moved).ok_or(Unsealable::Unfit)
     }
 }
 
@@ -208,7 +213,7 @@ impl SessionCard {
     pub(super) fn open(sealed: &[u8], key: SessionKey, seals: &Seals) -> Result<Self, Unsealable> {
         let plain = seals.open_for_service(sealed, CARD, key.as_bytes())?;
         let wire::SessionCard { provider, issuer, subject, signed_in_at_ms, user_agent } =
-            wire::SessionCard::decode(plain.as_slice()).map_err(|_| Unsealable)?;
+            wire::SessionCard::decode(plain.as_slice()).map_err(|_| Unsealable::Unfit)?;
         Ok(Self {
             provider: ProviderId::new(&provider),
             issuer,
@@ -231,7 +236,7 @@ fn json(claims: &Map<String, Value>) -> Vec<u8> {
 }
 
 fn object(json: &[u8]) -> Result<Map<String, Value>, Unsealable> {
-    serde_json::from_slice(json).map_err(|_| Unsealable)
+    serde_json::from_slice(json).map_err(|_| Unsealable::Unfit)
 }
 
 fn cut(text: &str) -> String {

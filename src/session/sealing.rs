@@ -33,10 +33,17 @@ impl std::fmt::Debug for ServiceKey {
     }
 }
 
-/// Something that none of the secrets opens, with this id, for this purpose.
+/// Why something cannot be opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the record was not sealed with this id and one of the secrets")]
-pub struct Unsealable;
+pub enum Unsealable {
+    /// It was sealed with a secret that is not one of ours. Another instance,
+    /// of an older or newer config, may know it.
+    #[error("the record was sealed with a secret that is not known here")]
+    UnknownSecret,
+    /// It was sealed with another id, for another purpose or place, or is broken.
+    #[error("the record was not sealed with this id, or is broken")]
+    Unfit,
+}
 
 impl Seals {
     /// Seals with the first of `secrets`; `None` when there is none.
@@ -127,19 +134,19 @@ impl Seals {
         purpose: &str,
         place: &[u8],
     ) -> Result<Zeroizing<Vec<u8>>, Unsealable> {
-        let (header, body) = sealed.split_at_checked(HEADER_BYTES).ok_or(Unsealable)?;
-        let (format, header) = header.split_first().ok_or(Unsealable)?;
-        let (key_id, nonce) = header.split_at_checked(KEY_ID_BYTES).ok_or(Unsealable)?;
+        let (header, body) = sealed.split_at_checked(HEADER_BYTES).ok_or(Unsealable::Unfit)?;
+        let (format, header) = header.split_first().ok_or(Unsealable::Unfit)?;
+        let (key_id, nonce) = header.split_at_checked(KEY_ID_BYTES).ok_or(Unsealable::Unfit)?;
         if *format != FORMAT {
-            return Err(Unsealable);
+            return Err(Unsealable::Unfit);
         }
-        let nonce: [u8; NONCE_LEN] = nonce.try_into().map_err(|_| Unsealable)?;
-        let key = self.0.iter().find(|key| key.id == key_id).ok_or(Unsealable)?;
-        let aead = key.aead(id, purpose).ok_or(Unsealable)?;
+        let nonce: [u8; NONCE_LEN] = nonce.try_into().map_err(|_| Unsealable::Unfit)?;
+        let key = self.0.iter().find(|key| key.id == key_id).ok_or(Unsealable::UnknownSecret)?;
+        let aead = key.aead(id, purpose).ok_or(Unsealable::Unfit)?;
         let mut body = Zeroizing::new(body.to_vec());
         let plain = aead
             .open_in_place(Nonce::assume_unique_for_key(nonce), aad(&key.id, place), &mut body)
-            .map_err(|_| Unsealable)?
+            .map_err(|_| Unsealable::Unfit)?
             .len();
         body.truncate(plain);
         Ok(body)

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::id::{SessionId, SessionKey};
 use super::index::IndexKey;
 use super::record::{Record, Session, SessionCard};
-use super::sealing::Seals;
+use super::sealing::{Seals, Unsealable};
 use super::store::{SessionStore, StoreError, StoredSession};
 use crate::types::{Clock, Random, UnixTime};
 
@@ -15,15 +15,12 @@ use crate::types::{Clock, Random, UnixTime};
 /// enough to keep it, and not on every request.
 const TOUCHES_IN_IDLE_TIME: u32 = 10;
 /// Sessions of one person that are looked at together.
-const MAX_OF_ONE: usize = 1000;
+pub(super) const MAX_OF_ONE: usize = 1000;
 /// How often a session may have moved while a browser kept its first id.
-const MAX_MOVES: usize = 16;
-/// How long an id still counts after its browser has shown the next one: for
-/// requests that were under way.
-const OLD_ID_GRACE: Duration = Duration::from_secs(30);
+pub(super) const MAX_MOVES: usize = 16;
 
-const SUBJECT: &str = "subject";
-const SID: &str = "sid";
+pub(super) const SUBJECT: &str = "subject";
+pub(super) const SID: &str = "sid";
 
 /// How long sessions last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,8 +45,8 @@ pub struct SessionPorts {
 /// The sessions of the service.
 #[derive(Clone)]
 pub struct Sessions {
-    ports: SessionPorts,
-    seals: Seals,
+    pub(super) ports: SessionPorts,
+    pub(super) seals: Seals,
     lifetimes: Lifetimes,
 }
 
@@ -85,7 +82,8 @@ pub enum SessionError {
     /// There is no live one with this id.
     #[error("there is no such session")]
     Unknown,
-    /// There is one, and nothing opens it; it was removed.
+    /// There is one, and nothing opens it here. It was removed, unless another
+    /// instance may know the secret that it was sealed with.
     #[error("the session cannot be opened")]
     Broken,
     /// The store did not answer.
@@ -142,7 +140,8 @@ impl Sessions {
         for moves in 0..=MAX_MOVES {
             let key = SessionKey::of(&id);
             let (stored, record) = self.record(&id, key, now).await?;
-            self.touch(key, &stored, now).await?;
+            // A use that could not be written down is written at the next one.
+            let _ = self.touch(key, &stored, now).await;
             match record {
                 Record::Moved(next) => id = next,
                 Record::Session(session, predecessor) => {
@@ -172,91 +171,12 @@ impl Sessions {
         self.ports.store.replace(opened.key, opened.stored.version, stored, now).await
     }
 
-    /// Lets `session` go on in the place of the `opened` one under a new id, as
-    /// whoever holds more rights than before should (ASVS 7.2.4). The old id
-    /// leads to it until the browser has shown the new one. `false` as for
-    /// [`Self::replace`].
-    ///
-    /// # Errors
-    /// When the store does not answer.
-    pub async fn move_on(&self, opened: &Opened, session: &Session) -> Result<bool, StoreError> {
-        let now = self.ports.clock.now();
-        let random = self.ports.random.as_ref();
-        let (next, ends_at) = (SessionId::draw(random), opened.stored.ends_at);
-        let key = SessionKey::of(&next);
-        let stored = self.stored(&next, session, Some(opened.key), ends_at, now);
-        self.ports.store.insert(key, stored, now).await?;
-        let pointer = StoredSession {
-            sealed: Record::seal_moved(&opened.id, &next, &self.seals, random),
-            card: Vec::new(),
-            ..StoredSession::clone(&opened.stored)
-        };
-        let replaced = self.ports.store.replace(opened.key, opened.stored.version, pointer, now).await;
-        if !matches!(replaced, Ok(true)) {
-            // Nobody will ever hold the new id.
-            self.ports.store.remove(key, now).await?;
-        }
-        replaced
-    }
-
-    /// Ends the session that a browser holds `id` of, under whatever id it goes
-    /// on; whether there was one.
-    ///
-    /// # Errors
-    /// When the store does not answer.
-    pub async fn end_of(&self, id: &SessionId) -> Result<bool, StoreError> {
-        let now = self.ports.clock.now();
-        let mut id = id.clone();
-        for _ in 0..=MAX_MOVES {
-            let key = SessionKey::of(&id);
-            let record = match self.record(&id, key, now).await {
-                Ok((_, record)) => record,
-                Err(SessionError::Unknown | SessionError::Broken) => return Ok(false),
-                Err(SessionError::Store(error)) => return Err(error),
-            };
-            let ended = self.ports.store.remove(key, now).await?;
-            match record {
-                Record::Moved(next) => id = next,
-                Record::Session(..) => return Ok(ended),
-            }
-        }
-        Ok(false)
-    }
-
-    /// Ends one session; whether there was one.
-    ///
-    /// # Errors
-    /// When the store does not answer.
-    pub async fn end(&self, key: SessionKey) -> Result<bool, StoreError> {
-        self.ports.store.remove(key, self.ports.clock.now()).await
-    }
-
-    /// The keys of all sessions of a person.
+    /// The keys of the sessions of a person, at most 1000.
     ///
     /// # Errors
     /// When the store does not answer.
     pub async fn of_subject(&self, issuer: &str, subject: &str) -> Result<Vec<SessionKey>, StoreError> {
-        self.indexed(&self.seals.index(SUBJECT, &[issuer, subject])).await
-    }
-
-    /// The keys of all sessions that came from one session of the provider.
-    ///
-    /// # Errors
-    /// When the store does not answer.
-    pub async fn of_sid(&self, issuer: &str, sid: &str) -> Result<Vec<SessionKey>, StoreError> {
-        self.indexed(&self.seals.index(SID, &[issuer, sid])).await
-    }
-
-    /// Ends sessions; how many there were.
-    ///
-    /// # Errors
-    /// When the store does not answer; some may have ended then.
-    pub async fn end_all(&self, keys: &[SessionKey]) -> Result<u64, StoreError> {
-        let mut ended = 0u64;
-        for key in keys {
-            ended = ended.saturating_add(u64::from(self.end(*key).await?));
-        }
-        Ok(ended)
+        self.indexed(&self.seals.index(SUBJECT, &[issuer, subject]), MAX_OF_ONE).await
     }
 
     /// What may be shown of the session with this key, when it is live.
@@ -268,18 +188,19 @@ impl Sessions {
         Ok(stored.filter(|stored| !is_pointer(stored)).map(|stored| self.listing(key, &stored)))
     }
 
-    /// What may be shown of the live sessions, at most `limit` of them.
+    /// What may be shown of the live sessions, of at most `limit` records, and
+    /// whether these are all.
     ///
     /// # Errors
     /// When the store does not answer.
-    pub async fn list(&self, limit: usize) -> Result<Vec<SessionListing>, StoreError> {
+    pub async fn list(&self, limit: usize) -> Result<(Vec<SessionListing>, bool), StoreError> {
         let all = self.ports.store.list(limit, self.ports.clock.now()).await?;
         let sessions = all.iter().filter(|(_, stored)| !is_pointer(stored));
-        Ok(sessions.map(|(key, stored)| self.listing(*key, stored)).collect())
+        Ok((sessions.map(|(key, stored)| self.listing(*key, stored)).collect(), all.len() < limit))
     }
 
     /// The live record under `key`, opened.
-    async fn record(
+    pub(super) async fn record(
         &self,
         id: &SessionId,
         key: SessionKey,
@@ -292,7 +213,9 @@ impl Sessions {
         };
         match Record::open(&stored.sealed, id, &self.seals) {
             Ok(record) => Ok((stored, record)),
-            Err(_) => Err(self.drop_broken(key, now).await?),
+            Err(Unsealable::Unfit) => Err(self.drop_broken(key, now).await?),
+            // It is whole, and an instance that knows the secret opens it.
+            Err(Unsealable::UnknownSecret) => Err(SessionError::Broken),
         }
     }
 
@@ -306,31 +229,20 @@ impl Sessions {
         Ok(())
     }
 
-    /// The browser has shown the id that `opened` moved to: the old one ends soon.
-    async fn arrived(&self, opened: &Opened, predecessor: SessionKey, now: UnixTime) -> Result<(), StoreError> {
-        let store = &self.ports.store;
-        if let Some(old) = store.find(predecessor, now).await? {
-            let ends_at = old.ends_at.min(now.plus(OLD_ID_GRACE));
-            let ending =
-                StoredSession { ends_at, idle_until: old.idle_until.min(ends_at), ..StoredSession::clone(&old) };
-            // Somebody else may have been quicker to say the same.
-            store.replace(predecessor, old.version, ending, now).await?;
-        }
-        let stored = self.stored(&opened.id, &opened.session, None, opened.stored.ends_at, now);
-        store.replace(opened.key, opened.stored.version, stored, now).await.map(drop)
-    }
-
     /// Removes what nobody who holds its cookie will ever open.
     async fn drop_broken(&self, key: SessionKey, now: UnixTime) -> Result<SessionError, StoreError> {
         self.ports.store.remove(key, now).await?;
         Ok(SessionError::Broken)
     }
 
-    async fn indexed(&self, indexes: &[IndexKey]) -> Result<Vec<SessionKey>, StoreError> {
-        let now = self.ports.clock.now();
+    pub(super) fn now(&self) -> UnixTime {
+        self.ports.clock.now()
+    }
+
+    pub(super) async fn indexed(&self, indexes: &[IndexKey], limit: usize) -> Result<Vec<SessionKey>, StoreError> {
         let mut keys = Vec::new();
         for index in indexes {
-            keys.extend(self.ports.store.indexed(*index, MAX_OF_ONE, now).await?);
+            keys.extend(self.ports.store.indexed(*index, limit, self.now()).await?);
         }
         keys.sort_unstable();
         keys.dedup();
@@ -342,7 +254,7 @@ impl Sessions {
         SessionListing { key, card, idle_until: stored.idle_until, ends_at: stored.ends_at }
     }
 
-    fn stored(
+    pub(super) fn stored(
         &self,
         id: &SessionId,
         session: &Session,
@@ -370,7 +282,7 @@ impl Sessions {
 }
 
 /// Whether the record only leads to the session's next id.
-fn is_pointer(stored: &StoredSession) -> bool {
+pub(super) fn is_pointer(stored: &StoredSession) -> bool {
     stored.card.is_empty()
 }
 

@@ -2,8 +2,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use super::super::moving::OLD_ID_GRACE;
 use super::*;
-use crate::session::fixture::{LIFETIMES, SetClock, TestStore, session, sessions};
+use crate::session::fixture::{CountingRandom, LIFETIMES, SetClock, TestStore, session, sessions};
+use crate::types::Secret;
 
 struct Stage {
     store: Arc<TestStore>,
@@ -117,13 +119,19 @@ async fn sessions_are_found_by_person_and_by_the_providers_own() {
     let mut both = vec![SessionKey::of(&first), SessionKey::of(&second)];
     both.sort_unstable();
     assert_eq!(sessions.of_subject(&issuer, "u-1").await.unwrap(), both);
-    assert_eq!(sessions.of_sid(&issuer, "sid-2").await.unwrap(), [SessionKey::of(&second)]);
-    assert!(sessions.of_sid("https://other.example.com/", "sid-2").await.unwrap().is_empty());
-    assert_eq!(sessions.end_all(&both).await.unwrap(), 2);
+    assert_eq!(sessions.end_of_sid("https://other.example.com/", "sid-2", None).await.unwrap(), 0);
+    assert_eq!(sessions.end_of_sid(&issuer, "sid-2", Some("u-2")).await.unwrap(), 0);
+    assert_eq!(sessions.end_of_sid(&issuer, "sid-2", Some("u-1")).await.unwrap(), 1);
+    assert!(sessions.open(&second).await.is_err() && sessions.open(&first).await.is_ok());
+    let third = sessions.begin(&session("u-1")).await.unwrap();
+    assert_eq!(sessions.end_of_subject(&issuer, "u-1", Some(SessionKey::of(&third))).await.unwrap(), 1);
+    assert!(sessions.open(&third).await.is_ok());
+    assert_eq!(sessions.end_of_subject(&issuer, "u-1", None).await.unwrap(), 1);
     assert!(sessions.open(&other).await.is_ok());
     let card = sessions.look_at(SessionKey::of(&other)).await.unwrap().unwrap().card.unwrap();
     assert_eq!((card.subject.as_str(), card.user_agent.as_str()), ("u-2", "a browser"));
-    assert_eq!(sessions.list(10).await.unwrap().len(), 1);
+    let (listed, whole) = sessions.list(10).await.unwrap();
+    assert_eq!((listed.len(), whole), (1, true));
 }
 
 #[tokio::test]
@@ -151,7 +159,7 @@ async fn a_session_that_moved_is_found_under_both_ids_until_the_new_one_was_show
     clock.forward(Duration::from_millis(1));
     assert!(matches!(sessions.open(&first).await, Err(SessionError::Unknown)));
     assert!(sessions.open(&moved.id).await.unwrap().session == more);
-    let listed = sessions.list(10).await.unwrap();
+    let (listed, _) = sessions.list(10).await.unwrap();
     assert_eq!(listed.iter().map(|listing| listing.key).collect::<Vec<_>>(), [SessionKey::of(&moved.id)]);
 }
 
@@ -167,4 +175,42 @@ async fn whoever_holds_the_old_id_ends_the_session_that_moved() {
         assert!(matches!(sessions.open(id).await, Err(SessionError::Unknown)));
     }
     assert!(!sessions.end_of(&first).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_record_under_a_secret_of_another_instance_stays() {
+    let Stage { sessions, clock, store } = stage();
+    let id = sessions.begin(&session("u-1")).await.unwrap();
+    let ports = SessionPorts { store: store.clone(), random: Arc::new(CountingRandom), clock: clock.clone() };
+    let foreign = Seals::new(&[Secret::new("another secret, which is long enough too".to_owned())]).unwrap();
+    let other = Sessions::new(ports, foreign, LIFETIMES);
+    assert!(matches!(other.open(&id).await, Err(SessionError::Broken)));
+    assert!(sessions.open(&id).await.is_ok());
+}
+
+#[tokio::test]
+async fn who_is_ended_while_moving_is_ended() {
+    let Stage { sessions, clock, store } = stage();
+    let id = sessions.begin(&session("u-1")).await.unwrap();
+    let opened = sessions.open(&id).await.unwrap();
+    let seen = store.find(SessionKey::of(&id), clock.now()).await.unwrap().unwrap();
+    // What somebody does who has read the session before it moved.
+    assert!(sessions.move_on(&opened, &session("u-1")).await.unwrap());
+    assert!(!sessions.end_as_seen(SessionKey::of(&id), &seen).await.unwrap());
+    assert!(sessions.open(&id).await.is_ok());
+    assert_eq!(sessions.end_of_subject(&session("u-1").issuer, "u-1", None).await.unwrap(), 1);
+    assert!(sessions.open(&id).await.is_err());
+    assert_eq!(store.count(clock.now()).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_move_whose_answer_was_lost_keeps_the_session() {
+    let Stage { sessions, clock, store } = stage();
+    let id = sessions.begin(&session("u-1")).await.unwrap();
+    let opened = sessions.open(&id).await.unwrap();
+    store.lose_answers(true);
+    assert!(sessions.move_on(&opened, &session("u-1")).await.is_err());
+    store.lose_answers(false);
+    assert!(sessions.open(&id).await.is_ok());
+    assert!(store.count(clock.now()).await.unwrap() >= 1);
 }

@@ -5,12 +5,14 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use super::cookie::SetCookie;
-use super::id::SessionId;
+use super::id::{SessionId, SessionKey};
 use crate::types::{Principal, UnixTime};
 
 /// A session that counts now.
 #[derive(Debug, Clone)]
 pub struct LiveSession {
+    /// What the store knows it by now.
+    pub key: SessionKey,
     /// Whose it is, with the scopes that the provider granted last.
     pub principal: Arc<Principal>,
     /// When it ends, however much it is used.

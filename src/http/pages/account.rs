@@ -47,7 +47,7 @@ impl Pages {
         let show = |values| self.content.page(visit, (200, Kind::Plain), "portal.html", "Start page", values);
         let Some(parts) = parts else { return show(json!({})) };
         match parts.who(visit).await {
-            Who::Somebody(live, _) => {
+            Who::Somebody(live) => {
                 let person = self.person(parts, &live);
                 renewed(show(json!({ "person": person, "base": self.routes.base_path() })), &live)
             }
@@ -62,7 +62,7 @@ impl Pages {
     pub(super) async fn me(&self, visit: &Visit<'_>, parts: Option<&SigningIn>) -> Page {
         let Some(parts) = parts else { return problem(401, "Not signed in", Reason::NoCredentials, None) };
         match parts.who(visit).await {
-            Who::Somebody(live, _) => {
+            Who::Somebody(live) => {
                 let principal = &live.principal;
                 let me = json!({
                     "subject": principal.subject,
@@ -84,7 +84,7 @@ impl Pages {
     pub(super) async fn userinfo(&self, visit: &Visit<'_>, parts: Option<&SigningIn>) -> Page {
         let Some(parts) = parts else { return problem(401, "Not signed in", Reason::NoCredentials, None) };
         match parts.who(visit).await {
-            Who::Somebody(live, _) => {
+            Who::Somebody(live) => {
                 let principal = &live.principal;
                 let userinfo = UserInfo {
                     user: &principal.subject,
@@ -109,13 +109,12 @@ impl Pages {
 
     /// `GET /sessions`
     pub(super) async fn sessions(&self, visit: &Visit<'_>, parts: &SigningIn) -> Page {
-        let (live, id) = match parts.who(visit).await {
-            Who::Somebody(live, id) => (live, id),
+        let live = match parts.who(visit).await {
+            Who::Somebody(live) => live,
             Who::Nobody(_) => return self.nobody(visit, parts),
             Who::Unknown => return self.store_is_down(visit, UNREADABLE),
         };
-        let own = SessionKey::of(&id);
-        let Ok((rows, more)) = rows(parts, &live, own).await else {
+        let Ok((rows, more)) = rows(parts, &live, live.key).await else {
             return self.store_is_down(visit, UNREADABLE);
         };
         let values = json!({ "sessions": rows, "more": more, "base": self.routes.base_path() });
@@ -132,8 +131,8 @@ impl Pages {
             Ok(form) => form,
             Err(error) => return self.no_form(visit, error),
         };
-        let (live, id) = match parts.who(visit).await {
-            Who::Somebody(live, id) => (live, id),
+        let live = match parts.who(visit).await {
+            Who::Somebody(live) => live,
             Who::Nobody(_) => return self.nobody(visit, parts),
             Who::Unknown => return self.store_is_down(visit, NOT_ENDED),
         };
@@ -150,7 +149,7 @@ impl Pages {
             return self.store_is_down(visit, NOT_ENDED);
         }
         let to = |page: &str| format!("{}{}", parts.public_origin, self.routes.to(page));
-        if key == SessionKey::of(&id) {
+        if key == live.key {
             return redirect(to("/"), &[SetCookie::clear_session(), SetCookie::clear_rounds()]);
         }
         renewed(redirect(to("/sessions"), &[]), &live)

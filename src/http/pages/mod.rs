@@ -35,7 +35,7 @@ use request::Visit;
 use route::{Route, Routes};
 
 use crate::check::{Checker, LoginPlace, LostSession, OwnPages, Page, PageRequest};
-use crate::session::{LiveSession, NoSession, SessionCookie, SessionId, SessionSource, Sessions};
+use crate::session::{LiveSession, NoSession, SessionCookie, SessionSource, Sessions};
 use crate::types::{Clock, Reason};
 
 /// How long an answer may take; a provider that hangs takes no longer.
@@ -78,7 +78,7 @@ pub struct Pages {
 
 /// Whose browser it is.
 enum Who {
-    Somebody(Arc<LiveSession>, SessionId),
+    Somebody(Arc<LiveSession>),
     Nobody(Why),
     /// The store does not answer.
     Unknown,
@@ -224,7 +224,7 @@ impl SigningIn {
             SessionCookie::Multiple => return Who::Nobody(Why::Several),
         };
         match self.source.find(id).await {
-            Ok(live) => Who::Somebody(live, id.clone()),
+            Ok(live) => Who::Somebody(live),
             Err(NoSession::Unknown) => Who::Nobody(Why::NotThere),
             Err(NoSession::Broken) => Who::Nobody(Why::NotOurs),
             Err(NoSession::Expired) => Who::Nobody(Why::Over),

@@ -28,10 +28,10 @@ impl Pages {
         let target = self.return_target(visit, parts);
         let form_lost = visit.parameter(LoginPlace::FORM_LOST).is_some();
         let why = match parts.who(visit).await {
-            Who::Somebody(live, _) if form_lost => {
+            Who::Somebody(live) if form_lost => {
                 return renewed(self.content.notice(visit, &form_was_lost().action("Go on", target)), &live);
             }
-            Who::Somebody(live, _) => return renewed(self.go_on(visit, parts, &target), &live),
+            Who::Somebody(live) => return renewed(self.go_on(visit, parts, &target), &live),
             Who::Unknown => {
                 let text = "Nobody can be signed in, because sessions cannot be kept right now. Try again in a moment.";
                 return self.store_is_down(visit, text);

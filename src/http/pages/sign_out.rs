@@ -15,7 +15,7 @@ impl Pages {
     /// `GET /logout`: asks first, so that no picture on another site signs anybody out.
     pub(super) async fn confirm_sign_out(&self, visit: &Visit<'_>, parts: &SigningIn) -> Page {
         match parts.who(visit).await {
-            Who::Somebody(live, _) => {
+            Who::Somebody(live) => {
                 let values = json!({ "name": shown_name(&live.principal), "base": self.routes.base_path() });
                 let onward = parts.relying_party.sign_out_origins(&live.principal.provider).await;
                 let kind = Kind::Form(&onward);

@@ -417,7 +417,7 @@ impl SessionSource for Source {
             };
             let ends_at: UnixTime = opened.stored.ends_at;
             let set_cookie = (*lock(&self.renews)).then(|| SetCookie::session(id, LIFETIME));
-            Ok(Arc::new(LiveSession { principal: Arc::new(principal), ends_at, set_cookie }))
+            Ok(Arc::new(LiveSession { key: opened.key, principal: Arc::new(principal), ends_at, set_cookie }))
         })
     }
 }
