@@ -9,3 +9,4 @@ mod replicas;
 mod secrets;
 mod seed;
 mod stage;
+mod stopping;
