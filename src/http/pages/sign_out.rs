@@ -96,20 +96,24 @@ impl Pages {
 
     /// `GET /frontchannel-logout?iss=…&sid=…` (OIDC Front-Channel Logout 1.0
     /// section 3), in a frame of the provider. Only the session that comes with
-    /// its cookie is ended: other parties know a `sid` too. Says nothing of it.
+    /// its cookie is ended: other parties know a `sid` too. The page says nothing
+    /// of it; only an outage of the store shows in the status.
     pub(super) async fn front_channel(&self, visit: &Visit<'_>, parts: &SigningIn) -> Page {
-        let mut ended = false;
+        let (mut ended, mut status) = (false, 200);
         if let (Some(issuer), Some(sid), SessionCookie::One(id)) =
             (visit.parameter("iss"), visit.parameter("sid"), &visit.cookies.session)
         {
-            ended = parts.relying_party.end_by_front_channel(&issuer, &sid, id).await.unwrap_or_else(|error| {
-                tracing::warn!(error = %error, "front-channel logout failed");
-                false
-            });
+            match parts.relying_party.end_by_front_channel(&issuer, &sid, id).await {
+                Ok(is_ended) => ended = is_ended,
+                Err(error) => {
+                    tracing::warn!(error = %error, "front-channel logout failed");
+                    status = 503;
+                }
+            }
         }
         let text = ["Your sign-in provider asked this site to sign you out."];
         let mut page =
-            self.content.page(visit, (200, Kind::Framed), "message.html", "Signing out", json!({ "text": text }));
+            self.content.page(visit, (status, Kind::Framed), "message.html", "Signing out", json!({ "text": text }));
         if ended {
             page.headers.push(("set-cookie", SetCookie::clear_session().header_value()));
         }

@@ -469,6 +469,14 @@ async fn the_provider_signs_out_in_a_frame() {
     }
     bodies.push(page_of(good, "").await.body);
     assert!(stage.is_live(&cookie).await);
+    stage.store.break_it(true);
+    let outage = page_of(good, &cookie).await;
+    stage.store.break_it(false);
+    assert!(outage.status == 503 && header(&outage, "set-cookie").is_none());
+    let framers = header(&outage, "content-security-policy").expect("a policy");
+    assert!(framers.ends_with("frame-ancestors https://idp.example.com"), "{framers}");
+    bodies.push(outage.body);
+    assert!(stage.is_live(&cookie).await);
     let page = page_of(good, &cookie).await;
     assert!(page.status == 200 && sets(&page, CLEARED_SESSION));
     assert!(!stage.is_live(&cookie).await);

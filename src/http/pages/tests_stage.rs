@@ -364,7 +364,11 @@ impl SignIn for Provider {
         id: &'a SessionId,
     ) -> SignInFuture<'a, Result<bool, SignInError>> {
         Box::pin(async move {
-            let Ok(opened) = self.sessions.open(id).await else { return Ok(false) };
+            let opened = match self.sessions.open(id).await {
+                Ok(opened) => opened,
+                Err(SessionError::Unknown | SessionError::Broken) => return Ok(false),
+                Err(SessionError::Store(_)) => return Err(SignInError::Store),
+            };
             if opened.session.issuer != issuer || opened.session.sid.as_deref() != Some(sid) {
                 return Ok(false);
             }
