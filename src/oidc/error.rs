@@ -244,4 +244,11 @@ pub enum LogoutTokenError {
     /// The session store does not answer; the provider should try again.
     #[error("the session store does not answer")]
     Store,
+    /// The key that it was signed with is not there, and no fetch of the
+    /// provider's keys ended since the token came: within the cooldown that
+    /// strangers are held to, while a fetch is under way, or when it failed. The
+    /// provider should try again. A key that a fetch did not bring is unknown
+    /// for good ([`Self::Invalid`]).
+    #[error("the keys of the provider are not available")]
+    Keys,
 }

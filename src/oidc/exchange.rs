@@ -18,7 +18,7 @@ use serde_json::Value;
 use super::client::{AssertionAudience, ClientAuth};
 use super::http_client::{HttpClient, HttpError};
 use super::provider::{Metadata, Provider};
-use super::relying_party::RelyingParty;
+use super::relying_party::{RelyingParty, RelyingPartyPorts};
 use crate::token::parse_object;
 use crate::types::Secret;
 
@@ -64,7 +64,7 @@ impl RelyingParty {
     ) -> Result<Tokens, ExchangeError> {
         let client = self.oidc_client(provider, metadata).ok_or(ExchangeError::Malformed)?;
         let endpoint = TokenEndpoint { http: self.ports.http.as_ref(), id_token: Mutex::default() };
-        let proofs = self.client_proofs(provider, metadata).ok_or(ExchangeError::Client)?;
+        let proofs = client_proofs(&self.ports, provider, metadata).ok_or(ExchangeError::Client)?;
         let answer = match grant {
             Grant::Code { code, pkce_verifier } => {
                 let mut request = client
@@ -88,27 +88,27 @@ impl RelyingParty {
         let id_token = endpoint.id_token.into_inner().unwrap_or_else(PoisonError::into_inner);
         read(&answer, id_token)
     }
+}
 
-    /// What proves the client in the form of a request, beyond what the library
-    /// itself puts there; `None` when its key does not sign.
-    pub(super) fn client_proofs(
-        &self,
-        provider: &Provider,
-        metadata: &Metadata,
-    ) -> Option<Vec<(&'static str, Secret)>> {
-        let settings = &provider.client;
-        match &settings.auth {
-            ClientAuth::None | ClientAuth::SecretBasic(_) | ClientAuth::SecretPost(_) => Some(Vec::new()),
-            ClientAuth::PrivateKeyJwt { key, key_id, audience } => {
-                let audience = match audience {
-                    AssertionAudience::Issuer => provider.tokens.issuer.as_ref(),
-                    AssertionAudience::TokenEndpoint => metadata.token_endpoint.as_str(),
-                };
-                let (random, now) = (self.ports.random.as_ref(), self.ports.clock.now());
-                let signed = key.assertion(&settings.client_id, key_id.as_deref(), audience, random, now).ok()?;
-                let named = Secret::new(ASSERTION_TYPE.to_owned());
-                Some(vec![("client_assertion_type", named), ("client_assertion", signed)])
-            }
+/// What proves the client in the form of a request, beyond what the library
+/// itself puts there; `None` when its key does not sign.
+pub(super) fn client_proofs(
+    ports: &RelyingPartyPorts,
+    provider: &Provider,
+    metadata: &Metadata,
+) -> Option<Vec<(&'static str, Secret)>> {
+    let settings = &provider.client;
+    match &settings.auth {
+        ClientAuth::None | ClientAuth::SecretBasic(_) | ClientAuth::SecretPost(_) => Some(Vec::new()),
+        ClientAuth::PrivateKeyJwt { key, key_id, audience } => {
+            let audience = match audience {
+                AssertionAudience::Issuer => provider.tokens.issuer.as_ref(),
+                AssertionAudience::TokenEndpoint => metadata.token_endpoint.as_str(),
+            };
+            let (random, now) = (ports.random.as_ref(), ports.clock.now());
+            let signed = key.assertion(&settings.client_id, key_id.as_deref(), audience, random, now).ok()?;
+            let named = Secret::new(ASSERTION_TYPE.to_owned());
+            Some(vec![("client_assertion_type", named), ("client_assertion", signed)])
         }
     }
 }

@@ -16,17 +16,20 @@ use url::form_urlencoded::{Serializer, byte_serialize};
 
 use super::client::ClientAuth;
 use super::error::{LogoutTokenError, SignInError};
+use super::exchange::client_proofs;
 use super::provider::{Metadata, Provider};
-use super::relying_party::RelyingParty;
+use super::relying_party::{RelyingParty, RelyingPartyPorts};
 use crate::session::{OnceKey, OpaqueId, Session, SessionError, SessionId, StoreError};
 use crate::token::{
-    LogoutTarget, LogoutTokenRejection, Rejection, VerifiedLogoutToken, unverified_issuer, verify_logout_token,
+    KeySet, LogoutTarget, LogoutTokenRejection, Rejection, VerifiedLogoutToken, unverified_issuer, verify_logout_token,
 };
-use crate::types::{ProviderId, Secret};
+use crate::types::{ProviderId, Secret, UnixTime};
 
 /// How long a sign-out waits for what the provider says of itself; the session
 /// has ended before.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// When something is over that was never to be kept.
+const LONG_AGO: UnixTime = UnixTime::from_secs(0);
 /// The hosts whose way out is no `end_session_endpoint` unless their tenant
 /// says so.
 const AUTH0: &str = ".auth0.com";
@@ -44,47 +47,55 @@ impl RelyingParty {
     /// # Errors
     /// When the store does not answer.
     pub async fn sign_out(&self, id: &SessionId, everywhere: bool) -> Result<Option<String>, SignInError> {
-        let session = match self.sessions.open(id).await {
-            Ok(opened) => opened.session,
+        let opened = match self.sessions.open(id).await {
+            Ok(opened) => opened,
             Err(SessionError::Unknown | SessionError::Broken) => return Ok(None),
             Err(SessionError::Store(_)) => return Err(SignInError::Store),
         };
         let ended = async {
-            self.sessions.end_of(id).await?;
             if everywhere {
-                self.sessions.end_of_subject(&session.issuer, &session.subject, None).await?;
+                // The others first: as long as its own session is there, the
+                // browser can try again.
+                let Session { issuer, subject, .. } = &opened.session;
+                self.sessions.end_of_subject(issuer, subject, Some(opened.key)).await?;
             }
-            Ok::<_, StoreError>(())
+            self.sessions.end_of(id).await
         };
         ended.await.map_err(|_| SignInError::Store)?;
+        let session = opened.session;
+        self.revoke(&session);
         let Some(provider) = self.provider(&session.provider) else { return Ok(None) };
         let metadata = self.within(PATIENCE, self.metadata(provider)).await.and_then(Result::ok);
         let Some(metadata) = metadata else { return Ok(None) };
-        self.revoke(provider, &metadata, &session);
         Ok(self.sign_out_url(provider, &metadata, &session))
     }
 
     /// Ends what a logout token names; how many sessions (OIDC Back-Channel
     /// Logout 1.0 section 2.6).
     ///
+    /// The token is marked as used when all of it is done: one that met a
+    /// failure, or a process that died, counts when it comes again. One that
+    /// comes twice at once may be acted on twice, which ends nothing more.
+    ///
     /// # Errors
-    /// When it is not valid, or the store does not answer.
+    /// When it is not valid, or cannot be judged or acted on now.
     pub async fn end_by_logout_token(&self, token: &str) -> Result<u64, LogoutTokenError> {
         let verified = self.verified_logout_token(token).await?;
         let now = self.ports.clock.now();
         let mark = mark_of(&verified);
-        let store = self.sessions.store();
-        match store.put_once(mark, Vec::new(), verified.forget_at(), now).await {
-            Ok(true) => {}
-            Ok(false) => return Err(LogoutTokenError::Invalid("replayed")),
-            Err(_) => return Err(LogoutTokenError::Store),
+        let marked = |until| async move {
+            let marked = self.sessions.store().put_once(mark, Vec::new(), until, now).await;
+            marked.map_err(|_| LogoutTokenError::Store)
+        };
+        // What is over from the start is not kept: this only looks.
+        if !marked(LONG_AGO).await? {
+            return Err(LogoutTokenError::Invalid("replayed"));
         }
         let ended = self.end_target(verified.issuer(), verified.target()).await;
-        if ended.is_err() {
-            // The provider is told to try again, which has to count then.
-            let _ = store.take(mark, now).await;
-        }
-        ended.map_err(|_| LogoutTokenError::Store)
+        let ended = ended.map_err(|_| LogoutTokenError::Store)?;
+        // Whoever acted on the same token beside us may have been quicker.
+        marked(verified.forget_at()).await?;
+        Ok(ended)
     }
 
     /// Ends the browser's session if it came from this session of the provider
@@ -134,17 +145,30 @@ impl RelyingParty {
             let (keys, now) = (self.ports.keys.as_ref(), self.ports.clock.now());
             verify_logout_token(token, &provider.tokens, keys, &provider.client.client_id, now)
         };
+        let keys = || self.ports.keys.key_set(&provider.client.provider);
+        let before = keys();
         let mut verified = check();
         if let Err(LogoutTokenRejection::Token(rejection)) = &verified
             && let Some(id) = rejection.provider_needing_keys()
         {
+            // Anybody can send a token with a `kid` that is not there.
             self.ports.key_refresh.refresh(id).await;
             verified = check();
         }
         verified.map_err(|rejection| {
-            // Nothing is known of the token: the provider should come again.
-            let unknown = matches!(rejection, LogoutTokenRejection::Token(Rejection::KeysUnavailable { .. }));
-            if unknown { LogoutTokenError::Store } else { LogoutTokenError::Invalid(rejection.as_str()) }
+            let may_come = match &rejection {
+                LogoutTokenRejection::Token(Rejection::KeysUnavailable { .. }) => true,
+                // The set of a fetch is a new one, whatever it holds.
+                LogoutTokenRejection::Token(Rejection::KidUnknown { .. }) => is_same(before.as_ref(), keys().as_ref()),
+                LogoutTokenRejection::Token(_)
+                | LogoutTokenRejection::WrongKind
+                | LogoutTokenRejection::Events
+                | LogoutTokenRejection::Nonce
+                | LogoutTokenRejection::Target
+                | LogoutTokenRejection::Stale
+                | LogoutTokenRejection::Jti => false,
+            };
+            if may_come { LogoutTokenError::Keys } else { LogoutTokenError::Invalid(rejection.as_str()) }
         })
     }
 
@@ -159,44 +183,17 @@ impl RelyingParty {
 
     /// Tells the provider that the refresh token is not needed any more. Nobody
     /// waits for it.
-    fn revoke(&self, provider: &Arc<Provider>, metadata: &Metadata, session: &Session) {
-        let Some(token) = &session.refresh_token else { return };
-        let Some(request) = self.revocation(provider, metadata, token) else { return };
-        let http = Arc::clone(&self.ports.http);
+    pub(super) fn revoke(&self, session: &Session) {
+        let Some(token) = session.refresh_token.clone() else { return };
+        let Some(provider) = self.provider(&session.provider).map(Arc::clone) else { return };
+        let ports = self.ports.clone();
         self.ports.tasks.spawn(Box::pin(async move {
-            let _ = http.send(request).await;
+            let metadata = provider.metadata(&ports.http, &ports.clock, ports.tasks.as_ref()).await;
+            let Ok(metadata) = metadata else { return };
+            if let Some(request) = revocation(&ports, &provider, &metadata, &token) {
+                let _ = ports.http.send(request).await;
+            }
         }));
-    }
-
-    /// The library asks revocation endpoints on https only, also on this
-    /// machine, so the request is made here (RFC 7009 section 2.1).
-    fn revocation(&self, provider: &Provider, metadata: &Metadata, token: &Secret) -> Option<Request<Bytes>> {
-        let endpoint = metadata.revocation_endpoint.as_ref()?;
-        let client = &provider.client;
-        let mut form = Serializer::new(String::new());
-        form.append_pair("token", token.expose()).append_pair("token_type_hint", "refresh_token");
-        let mut request = Request::post(endpoint.as_str()).header(CONTENT_TYPE, "application/x-www-form-urlencoded");
-        match &client.auth {
-            ClientAuth::SecretBasic(secret) => {
-                // RFC 6749 section 2.3.1: both are form-encoded first.
-                let part = |text: &str| byte_serialize(text.as_bytes()).collect::<String>();
-                let pair = Secret::new(format!("{}:{}", part(&client.client_id), part(secret.expose())));
-                let encoded = Secret::new(format!("Basic {}", STANDARD.encode(pair.expose())));
-                let mut value = HeaderValue::from_str(encoded.expose()).ok()?;
-                value.set_sensitive(true);
-                request = request.header(AUTHORIZATION, value);
-            }
-            ClientAuth::SecretPost(secret) => {
-                form.append_pair("client_id", &client.client_id).append_pair("client_secret", secret.expose());
-            }
-            ClientAuth::None | ClientAuth::PrivateKeyJwt { .. } => {
-                form.append_pair("client_id", &client.client_id);
-            }
-        }
-        for (name, value) in self.client_proofs(provider, metadata)? {
-            form.append_pair(name, value.expose());
-        }
-        request.body(Bytes::from(form.finish())).ok()
     }
 
     /// Where the browser signs out at the provider. It comes back to a page that
@@ -232,6 +229,51 @@ impl RelyingParty {
 fn issuer_origin(provider: &Provider) -> Option<String> {
     let issuer = Url::parse(&provider.tokens.issuer).ok()?;
     Some(issuer.origin().ascii_serialization())
+}
+
+/// The library asks revocation endpoints on https only, also on this
+/// machine, so the request is made here (RFC 7009 section 2.1).
+fn revocation(
+    ports: &RelyingPartyPorts,
+    provider: &Provider,
+    metadata: &Metadata,
+    token: &Secret,
+) -> Option<Request<Bytes>> {
+    let endpoint = metadata.revocation_endpoint.as_ref()?;
+    let client = &provider.client;
+    let mut form = Serializer::new(String::new());
+    form.append_pair("token", token.expose()).append_pair("token_type_hint", "refresh_token");
+    let mut request = Request::post(endpoint.as_str()).header(CONTENT_TYPE, "application/x-www-form-urlencoded");
+    match &client.auth {
+        ClientAuth::SecretBasic(secret) => {
+            // RFC 6749 section 2.3.1: both are form-encoded first.
+            let part = |text: &str| byte_serialize(text.as_bytes()).collect::<String>();
+            let pair = Secret::new(format!("{}:{}", part(&client.client_id), part(secret.expose())));
+            let encoded = Secret::new(format!("Basic {}", STANDARD.encode(pair.expose())));
+            let mut value = HeaderValue::from_str(encoded.expose()).ok()?;
+            value.set_sensitive(true);
+            request = request.header(AUTHORIZATION, value);
+        }
+        ClientAuth::SecretPost(secret) => {
+            form.append_pair("client_id", &client.client_id).append_pair("client_secret", secret.expose());
+        }
+        ClientAuth::None | ClientAuth::PrivateKeyJwt { .. } => {
+            form.append_pair("client_id", &client.client_id);
+        }
+    }
+    for (name, value) in client_proofs(ports, provider, metadata)? {
+        form.append_pair(name, value.expose());
+    }
+    request.body(Bytes::from(form.finish())).ok()
+}
+
+/// Whether nobody has put another key set in the place of the first.
+fn is_same(before: Option<&Arc<KeySet>>, after: Option<&Arc<KeySet>>) -> bool {
+    match (before, after) {
+        (Some(before), Some(after)) => Arc::ptr_eq(before, after),
+        (None, None) => true,
+        (Some(_), None) | (None, Some(_)) => false,
+    }
 }
 
 /// What a logout token is known by: its issuer and its id.

@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use super::super::fixture::*;
 use super::*;
 use crate::session::SessionCookie;
-use crate::token::test_keys::{ISSUER, NOW, Sign, sign, with, without};
+use crate::session::fixture::Fault;
+use crate::token::test_keys::{ISSUER, NOW, Sign, key_set, sign, with, without};
 
 const EVENT: &str = "http://schemas.openid.net/event/backchannel-logout";
 
@@ -132,12 +133,68 @@ async fn a_logout_token_counts_once_and_only_when_it_did_its_work() {
     assert_eq!(world.party.end_by_logout_token(&logout_token(&other)).await, Ok(0));
     let next = with(&logout_claims(), &json!({ "jti": "j-2" }));
     let keys = lock(&world.keys.live).take();
-    assert_eq!(world.party.end_by_logout_token(&logout_token(&next)).await, Err(LogoutTokenError::Store));
+    assert_eq!(world.party.end_by_logout_token(&logout_token(&next)).await, Err(LogoutTokenError::Keys));
     *lock(&world.keys.live) = keys;
     assert_eq!(world.party.end_by_logout_token(&logout_token(&next)).await, Ok(1));
     for garbage in ["", "a.b.c", "\u{1f600}"] {
         assert_eq!(world.party.end_by_logout_token(garbage).await, Err(LogoutTokenError::Invalid("malformed")));
     }
+}
+
+/// Each call that a step makes of the store, failing once: before its work, and
+/// after it.
+fn faults() -> impl Iterator<Item = Fault> {
+    (0..20).flat_map(|after| [false, true].map(|works| Fault { after, works }))
+}
+
+#[tokio::test]
+async fn a_logout_token_that_met_a_failure_counts_when_it_comes_again() {
+    let mut failed = 0;
+    for fault in faults() {
+        let world = world();
+        let ids = [browser(&world, "u-123", "s-1").await, browser(&world, "u-123", "s-1").await];
+        let token = logout_token(&without(&logout_claims(), "sid"));
+        world.store.fail_once(fault);
+        let came = world.party.end_by_logout_token(&token).await;
+        world.store.heal();
+        let still_live = is_live(&world, &ids[0]).await || is_live(&world, &ids[1]).await;
+        if came.is_ok() {
+            assert!(!still_live, "{fault:?}");
+            continue;
+        }
+        failed += 1;
+        assert_eq!(came, Err(LogoutTokenError::Store), "{fault:?}");
+        let again = world.party.end_by_logout_token(&token).await;
+        // Only when all of it was done, and its mark kept, has it been used.
+        let done = again == Err(LogoutTokenError::Invalid("replayed")) && !still_live;
+        assert!(again.is_ok() || done, "{fault:?}: {again:?}");
+        assert!(!is_live(&world, &ids[0]).await && !is_live(&world, &ids[1]).await, "{fault:?}");
+        let later = browser(&world, "u-123", "s-1").await;
+        let replayed = world.party.end_by_logout_token(&token).await;
+        assert_eq!(replayed, Err(LogoutTokenError::Invalid("replayed")), "{fault:?}");
+        assert!(is_live(&world, &later).await, "{fault:?}");
+    }
+    assert!((8..40).contains(&failed), "{failed} calls");
+}
+
+#[tokio::test]
+async fn a_logout_token_whose_key_is_not_known_comes_again_until_a_fetch_has_ended() {
+    let world = world();
+    let browser = browser(&world, "u-123", "s-1").await;
+    let good = lock(&world.keys.live).clone();
+    let jwks = crate::token::test_keys::jwks();
+    let old = || key_set(&json!({ "keys": [with(&jwks["keys"][0], &json!({ "kid": "old" }))] }));
+    *lock(&world.keys.live) = Some(old());
+    let token = logout_token(&logout_claims());
+    // Nothing was fetched: the key may be the provider's all the same.
+    assert_eq!(world.party.end_by_logout_token(&token).await, Err(LogoutTokenError::Keys));
+    // A fetch ended, and the key is nobody's.
+    *lock(&world.keys.after_refresh) = Some(old());
+    let refused = Err(LogoutTokenError::Invalid("kid_unknown"));
+    assert_eq!(world.party.end_by_logout_token(&token).await, refused);
+    assert!(is_live(&world, &browser).await);
+    *lock(&world.keys.after_refresh) = good;
+    assert_eq!(world.party.end_by_logout_token(&token).await, Ok(1));
 }
 
 #[tokio::test]
@@ -182,6 +239,28 @@ async fn signing_out_everywhere_ends_every_session_of_the_person() {
     );
     world.party.sign_out(&a1, true).await.unwrap();
     assert!(!is_live(&world, &a1).await && !is_live(&world, &a2).await && is_live(&world, &b1).await);
+}
+
+#[tokio::test]
+async fn signing_out_everywhere_can_be_tried_again_when_it_failed() {
+    let mut failed = 0;
+    for fault in faults() {
+        let world = world();
+        let (own, other) = (browser(&world, "u-123", "s-1").await, browser(&world, "u-123", "s-2").await);
+        world.store.fail_once(fault);
+        let came = world.party.sign_out(&own, true).await;
+        world.store.heal();
+        if came.is_err() {
+            failed += 1;
+            assert!(
+                !is_live(&world, &other).await || is_live(&world, &own).await,
+                "{fault:?}: it cannot be tried again"
+            );
+            world.party.sign_out(&own, true).await.unwrap();
+        }
+        assert!(!is_live(&world, &own).await && !is_live(&world, &other).await, "{fault:?}");
+    }
+    assert!((6..40).contains(&failed), "{failed} calls");
 }
 
 #[tokio::test]

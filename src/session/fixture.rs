@@ -72,7 +72,17 @@ pub(crate) struct TestStore {
     pub(crate) broken: AtomicBool,
     losing: AtomicBool,
     pub(crate) calls: AtomicU64,
+    fault: Mutex<Option<Fault>>,
     held: Mutex<Held>,
+}
+
+/// One call that is answered with an error.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Fault {
+    /// How many calls go well before it.
+    pub(crate) after: u64,
+    /// Whether the work is done all the same.
+    pub(crate) works: bool,
 }
 
 #[derive(Default)]
@@ -92,12 +102,40 @@ impl TestStore {
         self.losing.store(losing, Ordering::SeqCst);
     }
 
+    /// Lets one of the next calls fail.
+    pub(crate) fn fail_once(&self, fault: Fault) {
+        *lock(&self.fault) = Some(fault);
+    }
+
+    /// No call fails any more.
+    pub(crate) fn heal(&self) {
+        *lock(&self.fault) = None;
+    }
+
+    /// The fault of this call.
+    fn fault(&self) -> Option<Fault> {
+        let mut fault = lock(&self.fault);
+        match &mut *fault {
+            Some(Fault { after: 0, .. }) => fault.take(),
+            Some(later) => {
+                later.after -= 1;
+                None
+            }
+            None => None,
+        }
+    }
+
     fn answer<T: Send + 'static>(&self, work: impl FnOnce(&mut Held) -> T) -> StoreFuture<'_, T> {
         self.calls.fetch_add(1, Ordering::SeqCst);
-        let answer = if self.broken.load(Ordering::SeqCst) {
-            Err(StoreError::Unavailable("broken by the test".into()))
-        } else {
-            Ok(work(&mut lock(&self.held)))
+        let broken = || Err(StoreError::Unavailable("broken by the test".into()));
+        let answer = match self.fault() {
+            _ if self.broken.load(Ordering::SeqCst) => broken(),
+            Some(Fault { works: true, .. }) => {
+                work(&mut lock(&self.held));
+                broken()
+            }
+            Some(Fault { works: false, .. }) => broken(),
+            None => Ok(work(&mut lock(&self.held))),
         };
         Box::pin(std::future::ready(answer))
     }

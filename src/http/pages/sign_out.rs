@@ -87,9 +87,12 @@ impl Pages {
             Err(LogoutTokenError::Store) => {
                 count_logout("store");
                 tracing::warn!("a logout token could not be acted on: the session store does not answer");
-                let mut page = json_page(503, "application/json", &json!({ "error": "temporarily_unavailable" }));
-                page.headers.push(("retry-after", "5".to_owned()));
-                page
+                come_again()
+            }
+            Err(LogoutTokenError::Keys) => {
+                count_logout("keys");
+                tracing::warn!("a logout token could not be judged: its key is not there");
+                come_again()
             }
         }
     }
@@ -133,6 +136,13 @@ impl Pages {
         };
         self.content.notice(visit, &notice.action("To the start page", self.routes.portal()))
     }
+}
+
+/// The answer to a provider that should send its token once more.
+fn come_again() -> Page {
+    let mut page = json_page(503, "application/json", &json!({ "error": "temporarily_unavailable" }));
+    page.headers.push(("retry-after", "5".to_owned()));
+    page
 }
 
 fn count_logout(result: &'static str) {

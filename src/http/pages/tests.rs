@@ -420,6 +420,7 @@ async fn the_provider_signs_out_over_the_back_channel() {
         ("logout_token=t", None, Ends::Well, 400),
         ("logout_token=t", Some(bad), Ends::LogoutToken(LogoutTokenError::Invalid("nonce")), 400),
         ("logout_token=t", Some(bad), Ends::LogoutToken(LogoutTokenError::Store), 503),
+        ("logout_token=t", Some(bad), Ends::LogoutToken(LogoutTokenError::Keys), 503),
     ] {
         let stage = Stage::new();
         stage.provider.ends(ends);
