@@ -93,7 +93,13 @@ static SERVICE: LazyLock<CheckService> = LazyLock::new(|| {
         login: None,
     };
     let world = Arc::new(World);
-    let ports = Ports { keys: world.clone(), refresh: world.clone(), clock: world.clone(), random: world.clone(), sessions: None };
+    let ports = Ports {
+        keys: world.clone(),
+        refresh: world.clone(),
+        clock: world.clone(),
+        random: world.clone(),
+        sessions: None,
+    };
     let checker = Checker::new(snapshot, TokenCache::new(10), ports);
     CheckService::new(Arc::new(checker), world.clone(), world)
 });
