@@ -105,6 +105,17 @@ impl Check<'_, '_> {
             Some(error) => (Reason::BadTarget, Some(error.as_str())),
             None => (Reason::NoRule, None),
         };
+        self.deny_at(path, host, reason, cause)
+    }
+
+    /// Refuses where no rule is known.
+    pub(super) fn deny_at(
+        &self,
+        path: &CanonicalPath,
+        host: Option<&Host>,
+        reason: Reason,
+        cause: Option<&'static str>,
+    ) -> CheckOutcome {
         let mut outcome = self.deny(None, reason, cause, &Required::default());
         outcome.record.path = request_kind::cut(path.as_str());
         outcome.record.host = host.map(|host| host.as_str().to_owned()).unwrap_or_default();

@@ -147,19 +147,28 @@ impl SessionSource for FakeSessions {
     }
 }
 
-/// Owns `/_auth` and `/login`, and shows what it was asked.
+/// Owns `/_auth` and `/login`, and shows what it was asked. A path that ends in
+/// a number has no page: it is answered with that status.
 struct FakePages;
+
+fn status_of(path: &str) -> Option<u16> {
+    path.rsplit('/').next()?.parse().ok()
+}
 
 impl OwnPages for FakePages {
     fn owns(&self, path: &str) -> bool {
         path == "/login" || path == "/_auth" || path.starts_with("/_auth/")
     }
 
+    fn has_page(&self, path: &str) -> bool {
+        self.owns(path) && status_of(path).is_none()
+    }
+
     fn answer<'a>(&'a self, request: &'a PageRequest<'a>) -> Pin<Box<dyn Future<Output = Page> + Send + 'a>> {
         let PageRequest { method, path, query, headers, body, sender: _ } = request;
         let body = format!("{method} {path} {} {} {}", query.escape_ascii(), headers.len(), body.is_some());
         let headers = vec![("set-cookie", "a=1".to_owned()), ("set-cookie", "b=2".to_owned())];
-        Box::pin(std::future::ready(Page { status: 303, headers, body }))
+        Box::pin(std::future::ready(Page { status: status_of(path).unwrap_or(303), headers, body }))
     }
 }
 

@@ -92,7 +92,7 @@ impl<'s, 'r> Check<'s, 'r> {
         if let Some(cause) = self.spoofed_header() {
             return refuse(Reason::SpoofedHeader, cause);
         }
-        if let Some(step) = self.own_path(&path, pages) {
+        if let Some(step) = self.own_path(&path, host.as_ref(), pages) {
             return step;
         }
         if host.is_none() && self.snapshot.policy.knows_hosts() {

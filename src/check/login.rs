@@ -66,6 +66,11 @@ impl LoginPlace {
         Some(Self { origin: Box::from(origin), host, url })
     }
 
+    /// Whether `host` is the one of the public origin, with its port.
+    pub(super) fn is_at(&self, host: &Host) -> bool {
+        self.host == *host
+    }
+
     /// Whether `origin` is exactly the public one.
     pub(super) fn is_public_origin(&self, origin: &[u8]) -> bool {
         self.origin.as_bytes() == origin

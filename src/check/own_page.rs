@@ -1,29 +1,67 @@
 //! The service's own paths, as a check meets them.
+//!
+//! A special path is one outside `base_path`: a callback, `/login`. The public
+//! host is the one of `public_url`, with its port; without a `login` there is none.
+//!
+//! | path | host | gRPC | over HTTP |
+//! | --- | --- | --- | --- |
+//! | a page | public | the page | passes as nobody |
+//! | below `base_path`, no page | public | 404 | 403 `no_rule` |
+//! | below `base_path` | none, or another | the page, or 404 | the policy decides |
+//! | special | none | the page | the policy decides |
+//! | special | another | the policy decides | the policy decides |
+//!
+//! In gRPC a page under `base_path` is answered under every name by which people
+//! reach the proxy: nothing gets to an upstream by it. Over HTTP to pass is to
+//! get to an upstream, so no path passes but one where a page is, and only on the
+//! host that browsers are sent to.
 
 use super::judgement::{Check, Step};
 use super::outcome::{Allow, Answer, CheckOutcome, Response};
 use super::pages::{OwnPages, Page, PageRequest, Sender};
-use crate::types::{CanonicalPath, Protocol, Reason, TierSet};
+use super::request_kind;
+use crate::types::{CanonicalPath, Host, Protocol, Reason, TierSet};
+
+/// What the log says of these paths beside the reason.
+const CAUSE: &str = "own_page";
 
 impl<'s> Check<'s, '_> {
-    /// How the check of one of the service's own paths goes on; `None` for
-    /// every other path.
+    /// How the check of one of the service's own paths goes on; `None` where the
+    /// policy decides.
     ///
-    /// In gRPC the page is answered here. A proxy that asks over HTTP about such
-    /// a path, which it should send to the service unasked, is told that
-    /// anybody may go there: a refusal would send browsers to sign in at a page
-    /// that sends them to sign in. No app lives there, and if one did, it would
-    /// see an anonymous request without the cookies of the service.
-    pub(super) fn own_path(&self, path: &CanonicalPath, pages: Option<&dyn OwnPages>) -> Option<Step<'s>> {
-        let own = path.encoded().refusal().is_none() && pages.is_some_and(|pages| pages.owns(path.as_str()));
-        match self.request.protocol {
-            Protocol::Grpc if own => Some(Step::Page(path.clone())),
-            Protocol::Grpc => self.keys_page(path).map(Step::Done),
-            Protocol::AuthRequest | Protocol::ForwardAuth | Protocol::ExtAuthz if own => {
-                Some(Step::Done(self.own_answer(path, Answer::Allow(Box::new(self.nobody())))))
+    /// In gRPC the page is answered here. A proxy that asks over HTTP about a
+    /// page, which it should send to the service unasked, is told that anybody
+    /// may go there: a refusal would send browsers to sign in at a page that
+    /// sends them to sign in. No app lives there, and if one did, it would see an
+    /// anonymous request without the cookies of the service.
+    pub(super) fn own_path(
+        &self,
+        path: &CanonicalPath,
+        host: Option<&Host>,
+        pages: Option<&dyn OwnPages>,
+    ) -> Option<Step<'s>> {
+        let own = pages.filter(|pages| path.encoded().refusal().is_none() && pages.owns(path.as_str()));
+        let public = host.is_some_and(|host| self.snapshot.login.as_ref().is_some_and(|login| login.is_at(host)));
+        match (self.request.protocol, own) {
+            (Protocol::Grpc, Some(_)) if public || host.is_none() || self.is_below_base(path) => {
+                Some(Step::Page(path.clone()))
             }
-            Protocol::AuthRequest | Protocol::ForwardAuth | Protocol::ExtAuthz => None,
+            (Protocol::Grpc, Some(_)) => None,
+            (Protocol::Grpc, None) => self.keys_page(path).map(Step::Done),
+            (Protocol::AuthRequest | Protocol::ForwardAuth | Protocol::ExtAuthz, Some(pages)) if public => {
+                Some(Step::Done(if pages.has_page(path.as_str()) {
+                    self.own_answer(path, host, Answer::Allow(Box::new(self.nobody())))
+                } else {
+                    self.deny_at(path, host, Reason::NoRule, Some(CAUSE))
+                }))
+            }
+            (Protocol::AuthRequest | Protocol::ForwardAuth | Protocol::ExtAuthz, _) => None,
         }
+    }
+
+    fn is_below_base(&self, path: &CanonicalPath) -> bool {
+        let below = path.as_str().strip_prefix(&self.snapshot.base_path);
+        below.is_some_and(|below| below.is_empty() || below.starts_with('/'))
     }
 
     /// The page at `path`.
@@ -42,7 +80,8 @@ impl<'s> Check<'s, '_> {
         let Page { status, headers, body } = pages.answer(&request).await;
         let body = if self.request.method == "HEAD" { String::new() } else { body };
         let response = Response { status, headers, body, otherwise: self.nobody() };
-        self.own_answer(path, Answer::Respond(Box::new(response)))
+        let host = self.request.host.and_then(|host| Host::parse(host).ok());
+        self.own_answer(path, host.as_ref(), Answer::Respond(Box::new(response)))
     }
 
     /// The public keys of the assertion, where no pages are.
@@ -57,19 +96,40 @@ impl<'s> Check<'s, '_> {
             ("cache-control", "public, max-age=300".to_owned()),
         ];
         let response = Response { status: 200, headers, body, otherwise: self.nobody() };
-        Some(self.own_answer(path, Answer::Respond(Box::new(response))))
+        Some(self.own_answer(path, None, Answer::Respond(Box::new(response))))
     }
 
     fn nobody(&self) -> Allow {
         self.upstream(None, None, TierSet::EMPTY, String::new())
     }
 
-    fn own_answer(&self, path: &CanonicalPath, answer: Answer) -> CheckOutcome {
+    /// The outcome; what the log says of it is as the status of the answer.
+    fn own_answer(&self, path: &CanonicalPath, host: Option<&Host>, answer: Answer) -> CheckOutcome {
         let mut record = self.record(None);
-        path.as_str().clone_into(&mut record.path);
-        record.allowed = true;
-        record.reason = Reason::Ok;
-        record.cause = Some("own_page");
+        record.path = request_kind::cut(path.as_str());
+        if let Some(host) = host {
+            host.as_str().clone_into(&mut record.host);
+        }
+        record.reason = match &answer {
+            Answer::Allow(_) => Reason::Ok,
+            Answer::Deny(denial) => denial.reason,
+            Answer::Respond(response) => reason_of(response.status),
+        };
+        record.allowed = record.reason == Reason::Ok;
+        record.cause = Some(CAUSE);
         CheckOutcome { answer, record }
+    }
+}
+
+/// The reason that says most nearly what a page of this status says.
+const fn reason_of(status: u16) -> Reason {
+    match status {
+        ..400 => Reason::Ok,
+        401 => Reason::NoCredentials,
+        403 => Reason::InsufficientPermission,
+        404 | 405 => Reason::NoRule,
+        429 => Reason::Overloaded,
+        400..500 => Reason::BadTarget,
+        500.. => Reason::Unavailable,
     }
 }

@@ -308,6 +308,96 @@ fn own_pages_are_answered_in_grpc_and_passed_over_http() {
     }
 }
 
+#[test]
+fn what_is_printed_of_an_outcome_shows_no_value_that_a_client_brought_or_gets() {
+    let cookie = format!("{}; theme=hunter2", session_cookie("renewed"));
+    let headers: Headers = &[("cookie", cookie.as_bytes()), NAVIGATION];
+    for target in ["/apps/devel/x?code=hunter2", "/apps/nothing/x?code=hunter2", "/_auth/login?state=hunter2"] {
+        let printed = format!("{:?}", ask("GET", target, headers));
+        assert!(!printed.contains("hunter2") && !printed.contains("nextA"), "{printed}");
+    }
+    let redirected = format!("{:?}", ask("GET", "/apps/devel/x?code=hunter2", &[NAVIGATION]));
+    assert!(redirected.contains("redirect: Some(302)") && !redirected.contains("hunter2"), "{redirected}");
+    let page = Page { status: 200, headers: vec![("set-cookie", "a=hunter2".to_owned())], body: "hunter2".to_owned() };
+    assert_eq!(format!("{page:?}"), "Page { status: 200, headers: [\"set-cookie\"], .. }");
+    let request = PageRequest {
+        method: "GET",
+        path: "/_auth/callback",
+        query: b"code=hunter2",
+        headers: &[("cookie", b"hunter2")],
+        body: Some(b"hunter2"),
+        sender: Sender::Proxy,
+    };
+    let printed = format!("{request:?}");
+    assert!(printed.contains("/_auth/callback") && !printed.contains("hunter2"), "{printed}");
+    assert!(!printed.contains("104, 117"), "{printed}");
+}
+
+/// What becomes of one of our own paths, by where it is asked for.
+#[test]
+fn own_paths_are_open_only_where_a_page_is_and_only_on_the_public_host() {
+    const PAGE: &str = "/_auth/login";
+    const NO_PAGE: &str = "/_auth/404";
+    const SPECIAL: &str = "/login";
+    let told = |protocol, host: Option<&'static [u8]>, target| {
+        let headers: Headers = &[("x-auth-user", b"root")];
+        let outcome =
+            block_on(browser_service().0.answer(&RequestView { host, ..view(protocol, "GET", target, headers) }));
+        let record = &outcome.record;
+        match outcome.answer {
+            Answer::Respond(page) => format!("page {}", page.status),
+            Answer::Allow(allow) => {
+                assert_eq!((value(&allow, "x-auth-user"), record.cause), (Some(""), Some("own_page")));
+                "nobody passes".to_owned()
+            }
+            Answer::Deny(_) => format!("{} {}", record.reason.as_str(), record.cause.unwrap_or_default()),
+        }
+    };
+    let public: Option<&'static [u8]> = Some(b"GATE.example.com:443");
+    let other: Option<&'static [u8]> = Some(b"other.example.com");
+    for (host, target, grpc, http) in [
+        (public, PAGE, "page 303", "nobody passes"),
+        (public, SPECIAL, "page 303", "nobody passes"),
+        (public, NO_PAGE, "page 404", "no_rule own_page"),
+        (other, PAGE, "page 303", "no_rule "),
+        (other, NO_PAGE, "page 404", "no_rule "),
+        (other, SPECIAL, "no_rule ", "no_rule "),
+        (Some(b"gate.example.com:8443"), SPECIAL, "no_rule ", "no_rule "),
+        (None, PAGE, "page 303", "bad_target no_host"),
+        (None, SPECIAL, "page 303", "bad_target no_host"),
+    ] {
+        assert_eq!(told(Protocol::Grpc, host, target), grpc, "{host:?} {target}");
+        for protocol in [Protocol::AuthRequest, Protocol::ForwardAuth, Protocol::ExtAuthz] {
+            assert_eq!(told(protocol, host, target), http, "{host:?} {target} {protocol:?}");
+        }
+    }
+}
+
+#[test]
+fn the_log_says_what_an_own_page_came_to() {
+    for (status, reason) in [
+        (200, Reason::Ok),
+        (303, Reason::Ok),
+        (400, Reason::BadTarget),
+        (401, Reason::NoCredentials),
+        (403, Reason::InsufficientPermission),
+        (404, Reason::NoRule),
+        (405, Reason::NoRule),
+        (413, Reason::BadTarget),
+        (429, Reason::Overloaded),
+        (500, Reason::Unavailable),
+        (503, Reason::Unavailable),
+    ] {
+        let outcome = ask("GET", &format!("/_auth/x/{status}"), &[]);
+        let Answer::Respond(page) = &outcome.answer else { panic!("no page: {:?}", outcome.record) };
+        assert_eq!((page.status, outcome.record.reason, outcome.record.allowed), (status, reason, status < 400));
+        assert_eq!(outcome.record.cause, Some("own_page"));
+    }
+    let record = ask("GET", &format!("/_auth/{}/404", "a".repeat(4000)), &[]).record;
+    assert!(record.path.starts_with("/_auth/aaa") && record.path.len() == 512, "{} bytes", record.path.len());
+    assert_eq!(record.host, "gate.example.com");
+}
+
 fn any_cookie() -> impl Strategy<Value = String> {
     let own = prop_oneof![Just("unknown"), Just("broken"), Just("expired"), Just("down"), Just("mal*formed"), Just("")];
     let other = prop_oneof![Just(""), Just("a=1; "), Just("a=1,b=2; "), Just("__Host-tiergate-login-0=1.x; ")];
@@ -390,7 +480,7 @@ proptest! {
                 format!("{:?}{:?}{}{}{:?}", allow.headers, allow.remove, allow.query, allow.cookie, cookies)
             }
             Answer::Deny(denial) => format!("{:?}{}", denial.headers(protocol), denial.body.text),
-            Answer::Respond(response) => format!("{response:?}"),
+            Answer::Respond(response) => format!("{:?}{}", response.headers, response.body),
         };
         prop_assert!(!told.contains(&id), "{}", told);
     }

@@ -245,6 +245,10 @@ impl OwnPages for Echo {
         path.starts_with("/_auth/")
     }
 
+    fn has_page(&self, path: &str) -> bool {
+        self.owns(path)
+    }
+
     fn answer<'a>(&'a self, request: &'a PageRequest<'a>) -> Pin<Box<dyn Future<Output = Page> + Send + 'a>> {
         let PageRequest { method, path, query, headers: _, body, sender } = *request;
         let query = String::from_utf8_lossy(query).into_owned();

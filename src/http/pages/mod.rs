@@ -246,6 +246,10 @@ impl OwnPages for Pages {
         self.routes.owns(path)
     }
 
+    fn has_page(&self, path: &str) -> bool {
+        self.routes.find(path).is_some()
+    }
+
     fn answer<'a>(&'a self, request: &'a PageRequest<'a>) -> Pin<Box<dyn Future<Output = Page> + Send + 'a>> {
         Box::pin(async move {
             let visit = Visit::of(request);

@@ -84,7 +84,7 @@ impl Routes {
         }
     }
 
-    /// Whether a canonical path never reaches an upstream.
+    /// Whether a canonical path is the service's own, with a page or without.
     pub(super) fn owns(&self, path: &str) -> bool {
         self.below(path).is_some() || self.find(path).is_some()
     }
