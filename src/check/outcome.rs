@@ -1,8 +1,10 @@
 //! The end of a check: one value, and the tables that turn it into statuses.
 
+use std::fmt;
 use std::sync::Arc;
 
 use super::login::LoginRedirect;
+use super::pages::names;
 use super::style::style_source;
 use super::token_cache::CacheResult;
 use crate::policy::Required;
@@ -43,7 +45,7 @@ pub enum Answer {
 }
 
 /// What goes to the upstream with an allowed request.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Allow {
     /// Every managed header with its value; empty when unknown.
     pub headers: Vec<(Box<str>, String)>,
@@ -107,7 +109,7 @@ impl DenyKind {
 }
 
 /// A refusal.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Denial {
     /// Which status it gets.
     pub kind: DenyKind,
@@ -186,7 +188,7 @@ impl Body {
 }
 
 /// An answer of the service itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Response {
     /// The HTTP status.
     pub status: u16,
@@ -196,6 +198,50 @@ pub struct Response {
     pub body: String,
     /// What the upstream gets where the protocol cannot carry the answer.
     pub otherwise: Allow,
+}
+
+/// Without values: the caller's own cookies, query and assertion stand there.
+impl fmt::Debug for Allow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { headers, remove, query_cut, .. } = self;
+        f.debug_struct("Allow")
+            .field("headers", &names(headers))
+            .field("remove", remove)
+            .field("query_cut", query_cut)
+            .field("websocket_protocol_cut", &self.websocket_protocol_cut)
+            .field("cookie_cut", &self.cookie_cut)
+            .field("set_cookies", &self.set_cookies.len())
+            .field("cors_origin", &self.cors_origin)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Without the address to sign in at, the body and the cookies.
+impl fmt::Debug for Denial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { kind, reason, challenge, redirect, body, set_cookies, cors_origin } = self;
+        f.debug_struct("Denial")
+            .field("kind", kind)
+            .field("reason", reason)
+            .field("challenge", challenge)
+            .field("redirect", &redirect.as_ref().map(|redirect| redirect.status))
+            .field("content_type", &body.content_type)
+            .field("set_cookies", &set_cookies.len())
+            .field("cors_origin", cors_origin)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Without header values and body, as a page is.
+impl fmt::Debug for Response {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { status, headers, body: _, otherwise } = self;
+        f.debug_struct("Response")
+            .field("status", status)
+            .field("headers", &names(headers))
+            .field("otherwise", otherwise)
+            .finish_non_exhaustive()
+    }
 }
 
 /// One line of the decision log. Holds no token, cookie or query.
