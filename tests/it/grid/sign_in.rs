@@ -245,6 +245,19 @@ fn a_person_signs_in_through_every_proxy_and_signs_out_again() {
     });
 }
 
+/// What people read to the operator is in a log, not what they sent.
+#[test]
+fn the_client_does_not_choose_the_reference_on_a_page() {
+    const CHOSEN: &str = "chosen-by-the-client";
+    for_each(|stage, gateway| {
+        let headers = [HTML, ("X-Request-Id", CHOSEN)];
+        let page = stage.ask(gateway, "GET", "/_auth/nothing", &headers)?;
+        ensure!(page.answer.status == 404, "{}: {}", page.answer.status, page.answer.text());
+        ensure!(!page.answer.text().contains(CHOSEN), "{}", page.answer.text());
+        Ok(())
+    });
+}
+
 #[test]
 fn a_token_decides_alone_beside_a_session() {
     let stage = stage();
