@@ -10,12 +10,14 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 use tiergate::backend::key_file;
+use tiergate::backend::redis_store::RedisTopology;
 use tiergate::backend::sqlite_store::SqliteStore;
 use tiergate::backend::system::SystemRandom;
-use tiergate::session::{Authority, Lifetimes, Seals, Session, SessionPorts, Sessions};
-use tiergate::types::{Clock, Monotonic, ProviderId, Random, UnixTime};
+use tiergate::session::{Authority, Lifetimes, Seals, Session, SessionPorts, SessionStore, Sessions};
+use tiergate::types::{Clock, Monotonic, ProviderId, Random, Secret, UnixTime};
+use tiergate_testbed::Redis;
 
-use super::stores::quick_folder;
+use super::stores::{open_redis, quick_folder, run};
 
 const PROVIDERS: &str = r#"
 identity_providers:
@@ -65,19 +67,12 @@ impl Stage {
         self.0.path().join("tiergate.db")
     }
 
-    /// Signs people in, as the service does; who and when: (provider, subject, minutes, browser).
-    fn sign_in(&self, people: &[(&str, &str, u64, &str)]) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async {
+    /// Signs people in, as the service does, with the sessions in the SQLite file.
+    fn sign_in(&self, people: &[Person]) {
+        run(async {
             let store = SqliteStore::open(&self.database()).await.unwrap();
             let key = key_file::read_or_create(&key_file::beside(&self.database()), &SystemRandom).unwrap();
-            let ports =
-                SessionPorts { store: Arc::new(store), random: Arc::new(Counting::default()), clock: Arc::new(Fixed) };
-            let lifetimes = Lifetimes { idle: Duration::from_secs(1800), absolute: Duration::from_secs(12 * 3600) };
-            let sessions = Sessions::new(ports, Seals::new(&[key]).unwrap(), lifetimes);
-            for (provider, subject, minutes, browser) in people {
-                sessions.begin(&session(provider, subject, *minutes, browser)).await.unwrap();
-            }
+            begin(Arc::new(store), key, people).await;
         });
     }
 
@@ -99,6 +94,18 @@ impl Stage {
         let all = self.session(&["list", "--format", "json"]).said;
         let all: Vec<serde_json::Value> = serde_json::from_str(&all).unwrap();
         all.iter().map(|one| one["key"].as_str().unwrap().to_owned()).collect()
+    }
+}
+
+/// Who signed in and when: (provider, subject, minutes, browser).
+type Person = (&'static str, &'static str, u64, &'static str);
+
+async fn begin(store: Arc<dyn SessionStore>, secret: Secret, people: &[Person]) {
+    let ports = SessionPorts { store, random: Arc::new(Counting::default()), clock: Arc::new(Fixed) };
+    let lifetimes = Lifetimes { idle: Duration::from_secs(1800), absolute: Duration::from_secs(12 * 3600) };
+    let sessions = Sessions::new(ports, Seals::new(&[secret]).unwrap(), lifetimes);
+    for (provider, subject, minutes, browser) in people {
+        sessions.begin(&session(provider, subject, *minutes, browser)).await.unwrap();
     }
 }
 
@@ -131,7 +138,7 @@ fn session(provider: &str, subject: &str, minutes: u64, browser: &str) -> Sessio
     }
 }
 
-const PEOPLE: &[(&str, &str, u64, &str)] = &[
+const PEOPLE: &[Person] = &[
     ("main", "joe", 60, "Mozilla/5.0 (X11; Linux x86_64)"),
     ("main", "joe", 30, ""),
     ("other", "joe", 20, "curl/8.5 \u{1b}[2J\u{202e}"),
@@ -187,6 +194,51 @@ fn a_revoked_session_is_gone() {
         assert_eq!((ran.code, ran.said.as_str()), (Some(code), said), "{arguments:?}: {ran}");
         assert_eq!(stage.keys().len(), left, "{arguments:?}");
     }
+}
+
+/// What the service keeps in Redis, the commands reach there, by its URL and secret alone.
+#[test]
+fn the_sessions_in_redis_are_listed_and_revoked() {
+    const SECRET: &str = "a-secret-of-more-than-32-characters-for-redis";
+    let redis = Redis::standalone().unwrap();
+    let config = |secret: &str| format!("sessions: {{ store: '{}', secrets: [{secret}] }}\n", redis.url());
+    let stage = Stage::new(&config(SECRET));
+    run(async {
+        let store = open_redis(RedisTopology::Single, redis.url()).await;
+        begin(store, Secret::new(SECRET.to_owned()), PEOPLE).await;
+    });
+    let listed = stage.session(&["list"]);
+    assert_eq!(listed.code, Some(0), "{listed}");
+    assert!(listed.said.ends_with("4 sessions\n") && listed.said.contains("iPhone"), "{listed}");
+    let of_joe = stage.session(&["list", "--subject", "joe", "--provider", "main"]);
+    assert!(of_joe.said.ends_with("2 sessions\n") && !of_joe.said.contains("ann"), "{of_joe}");
+
+    stage.configure(&config("another-secret-of-32-characters-at-least"));
+    let sealed = stage.session(&["list"]);
+    assert!(!sealed.said.contains("joe") && !sealed.said.contains("iPhone"), "{sealed}");
+    assert_eq!(stage.session(&["revoke", "--subject", "joe"]).code, Some(1));
+    stage.configure(&config(SECRET));
+
+    let keys = stage.keys();
+    let steps: [(&[&str], i32, &str, usize); 5] = [
+        (&["revoke", &keys[0]], 0, "1 session ended\n", 3),
+        (&["revoke", &keys[0]], 1, "0 sessions ended\n", 3),
+        (&["revoke", "--subject", "joe"], 0, "2 sessions ended\n", 1),
+        (&["revoke", "--all"], 0, "1 session ended\n", 0),
+        (&["revoke", "--all"], 0, "0 sessions ended\n", 0),
+    ];
+    for (arguments, code, said, left) in steps {
+        let ran = stage.session(arguments);
+        assert_eq!((ran.code, ran.said.as_str()), (Some(code), said), "{arguments:?}: {ran}");
+        assert_eq!(stage.keys().len(), left, "{arguments:?}");
+    }
+
+    redis.pause();
+    for arguments in [&["list"][..], &["revoke", "--all"]] {
+        let ran = stage.session(arguments);
+        assert!(ran.code != Some(0) && ran.said.is_empty() && !ran.warned.is_empty(), "{ran}");
+    }
+    redis.resume();
 }
 
 #[test]

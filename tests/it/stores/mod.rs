@@ -2,10 +2,11 @@
 //!
 //! A store joins with two things: a type that implements
 //! [`StoreUnderTest`](stage::StoreUnderTest), and `conformance!(its::start);` in a module of
-//! its own. What is special to one store is tested beside that line.
+//! its own. One that can be broken from outside is a [`Breakable`](stage::Breakable) too. What is special to one store is tested beside that line.
 
 /// Makes a test of each story of the suite: `$start` is an `async fn() -> impl StoreUnderTest`
-/// that gives a store without sessions (or with those of other tests out of its sight).
+/// that gives a store without sessions (or with those of other tests out of its sight). The stories
+/// of an outage are for stores that can be broken from outside: `conformance!(its::start, outages)`.
 macro_rules! conformance {
     ($start:path) => {
         conformance!(@each $start:
@@ -44,6 +45,11 @@ macro_rules! conformance {
                 what_one_replica_took_the_other_does_not_get,
                 a_restart_brings_nothing_back
             ]
+        );
+    };
+    ($start:path, outages) => {
+        conformance!($start);
+        conformance!(@each $start:
             outage: [
                 an_outage_is_told_as_an_outage,
                 what_was_kept_outlives_an_outage
@@ -75,4 +81,5 @@ mod rivals;
 mod sqlite;
 mod stage;
 
-pub(crate) use stage::quick_folder;
+pub(crate) use redis::connected as open_redis;
+pub(crate) use stage::{quick_folder, run};

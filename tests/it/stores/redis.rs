@@ -10,7 +10,7 @@ use tiergate::session::SessionStore;
 use tiergate::types::Secret;
 use tiergate_testbed::Redis;
 
-use super::stage::{Outage, SECOND, StoreUnderTest, comes_true, now};
+use super::stage::{Breakable, Outage, SECOND, StoreUnderTest, comes_true, now};
 
 /// The servers of one shape, started by the first story, or why they did not start: the others need not try again.
 pub(crate) type Shared = Mutex<Option<Result<Redis, String>>>;
@@ -41,10 +41,15 @@ impl Turn {
 
     /// A store of its own, connected.
     pub(crate) async fn open(&self) -> Arc<RedisStore> {
-        let store = Arc::new(open(self.topology, self.redis().url()));
-        assert!(comes_true(10 * SECOND, || async { store.probe(now()).await.is_ok() }).await, "it does not connect");
-        store
+        connected(self.topology, self.redis().url()).await
     }
+}
+
+/// The store at `url`, once it answers.
+pub(crate) async fn connected(topology: RedisTopology, url: &str) -> Arc<RedisStore> {
+    let store = Arc::new(open(topology, url));
+    assert!(comes_true(10 * SECOND, || async { store.probe(now()).await.is_ok() }).await, "it does not connect");
+    store
 }
 
 pub(crate) fn open(topology: RedisTopology, url: &str) -> RedisStore {
@@ -56,7 +61,9 @@ impl StoreUnderTest for Turn {
     async fn open_replica(&self) -> Arc<dyn SessionStore> {
         self.open().await
     }
+}
 
+impl Breakable for Turn {
     async fn break_it(&self) -> Outage {
         self.redis().pause();
         Outage::All
@@ -81,7 +88,7 @@ macro_rules! shape {
                 Turn::take(&SHARED, RedisTopology::$topology, $start)
             }
 
-            conformance!(start);
+            conformance!(start, outages);
         }
     };
 }

@@ -13,7 +13,7 @@ use tiergate::backend::sqlite_store::{SqliteOpenError, SqliteStore};
 use tiergate::session::{SessionStore, StoreError};
 use tokio::sync::Mutex;
 
-use super::stage::{Outage, StoreUnderTest, at_once, new_key, new_once, now, quick_folder, run, session};
+use super::stage::{Breakable, Outage, StoreUnderTest, at_once, new_key, new_once, now, quick_folder, run, session};
 
 struct Sqlite {
     folder: TempDir,
@@ -25,7 +25,9 @@ impl StoreUnderTest for Sqlite {
     async fn open_replica(&self) -> Arc<dyn SessionStore> {
         Arc::new(SqliteStore::open(&self.folder.path().join("sessions.db")).await.unwrap())
     }
+}
 
+impl Breakable for Sqlite {
     async fn break_it(&self) -> Outage {
         let options = SqliteConnectOptions::new().filename(self.folder.path().join("sessions.db"));
         let mut connection = options.connect().await.unwrap();
@@ -45,7 +47,7 @@ async fn start() -> Sqlite {
     Sqlite { folder: quick_folder(), lock: Mutex::new(None) }
 }
 
-conformance!(start);
+conformance!(start, outages);
 
 fn mode(path: &Path) -> u32 {
     std::fs::metadata(path).unwrap().permissions().mode() & 0o777

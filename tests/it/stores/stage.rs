@@ -16,12 +16,9 @@ use tiergate::types::{Random as _, UnixTime};
 /// What an outage of a store stops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outage {
-    /// This store cannot be broken from outside.
-    Impossible,
     /// Every call that writes fails; others may still answer.
     Writes,
     /// Every call fails.
-    #[allow(dead_code, reason = "for a store behind a network")]
     All,
 }
 
@@ -30,14 +27,15 @@ pub(crate) trait StoreUnderTest {
     /// A handle of its own, as another replica of the service would have one. A
     /// store that lives in its process gives the same handle each time.
     async fn open_replica(&self) -> Arc<dyn SessionStore>;
+}
 
+/// A store that can be broken from outside of its process.
+pub(crate) trait Breakable: StoreUnderTest {
     /// Makes the store fail from now on, for the handles that are open.
-    async fn break_it(&self) -> Outage {
-        Outage::Impossible
-    }
+    async fn break_it(&self) -> Outage;
 
     /// Ends the outage.
-    async fn mend(&self) {}
+    async fn mend(&self);
 }
 
 /// Runs a story to its end.
