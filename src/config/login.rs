@@ -3,11 +3,12 @@
 use super::check::Check;
 use super::fault::{Fault, quoted};
 use super::file::{AssertionAudienceFile, ClientAuthFile, LoginFile};
-use super::listen::read_path;
+use super::identity_provider::IdentityProvider;
+use super::listen::{PublicUrl, read_path};
 use super::node::push;
 use crate::oidc::{AssertionAudience, ClientAuth, ClientSettings, SigningKey};
-use crate::policy::is_scope;
-use crate::types::{ProviderId, Secret};
+use crate::policy::{Policy, is_scope};
+use crate::types::{CanonicalPath, Host, ProviderId, Secret};
 
 /// Parameters that the protocol sets itself (RFC 6749 section 4.1.1, RFC 7636
 /// section 4.3, OIDC Core section 3.1.2.1, RFC 9101, RFC 9126).
@@ -98,6 +99,30 @@ impl Login {
     pub fn client(&self, provider: &ProviderId) -> ClientSettings {
         let Self { client_id, label, auth, scopes, extra_params, callback_path } = self.clone();
         ClientSettings { provider: provider.clone(), label, client_id, auth, scopes, extra_params, callback_path }
+    }
+}
+
+/// Says where a callback takes a path away from the app of a rule. Under a rule
+/// for the whole site that is how it has to be.
+pub(crate) fn say_what_is_covered(
+    providers: &[IdentityProvider],
+    policy: &Policy,
+    public_url: &PublicUrl,
+    check: &mut Check<'_>,
+) {
+    let host = public_url.origin().split_once("://").and_then(|(_, authority)| Host::parse(authority.as_bytes()).ok());
+    for (id, login) in providers.iter().filter_map(|provider| Some((provider.id(), provider.login.as_ref()?))) {
+        let Ok(path) = CanonicalPath::parse(login.callback_path.as_bytes()) else { continue };
+        let matched = policy.find(host.as_ref(), &path, "GET");
+        if let Some(rule) = matched.map(|matched| matched.rule()).filter(|rule| !rule.is_for_the_rest()) {
+            check.notice(format!(
+                "`callback_path` {} of `{}` lies under the rule `{}`: no app gets what is sent there; choose \
+                 a path under no rule",
+                quoted(path.as_str()),
+                id.as_str(),
+                rule.name(),
+            ));
+        }
     }
 }
 

@@ -186,6 +186,9 @@ impl Config {
         say_what_waits(&file, check);
         let policy_document = PolicyDocument { tiers: file.tiers, rules: file.rules };
         let policy = policy::read(&policy_document, declared, check);
+        if let (Some(policy), Some(public_url)) = (&policy, &public_url) {
+            login::say_what_is_covered(&identity_providers, policy, public_url, check);
+        }
         Some(Self {
             listen,
             public_url,

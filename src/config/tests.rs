@@ -248,6 +248,43 @@ fn the_environment_alone_is_the_same_as_a_file() {
 }
 
 #[test]
+fn a_callback_where_an_app_is_expected_is_told() {
+    let notices = |callback: &str, rule: &str| {
+        let text = format!(
+            r#"
+public_url: https://app.example.com:8443
+base_path: /apps/auth
+trusted_proxies: [127.0.0.1/32]
+identity_providers:
+  - {{ id: main, issuer: "https://idp.example.com/", audience: [api], login: {{ client_id: a{callback} }} }}
+tiers: {{ stable: {{ grant: authenticated }} }}
+rules: [{{ {rule}, tier: stable }}]
+"#
+        );
+        load(&text, &[]).unwrap().notices.join("\n")
+    };
+    let told = notices(", callback_path: /apps/stable/x", "path: '/apps/{tier}/**'");
+    assert_eq!(
+        told,
+        "`callback_path` `/apps/stable/x` of `main` lies under the rule `/apps/{tier}/**`: no app gets what is sent \
+         there; choose a path under no rule"
+    );
+    for (callback, rule, is_told) in [
+        (", callback_path: /callback", "path: '/apps/{tier}/**'", false),
+        (", callback_path: /callback", "path: '/**'", false),
+        (", callback_path: /callback", "path: /callback", true),
+        (", callback_path: /callback", "methods: [POST], path: /callback", false),
+        (", callback_path: /callback", "host: 'app.example.com:8443', path: '/callback/**'", true),
+        (", callback_path: /callback", "host: other.example.com, path: /callback", false),
+        ("", "path: '/apps/**'", true),
+    ] {
+        assert_eq!(!notices(callback, rule).is_empty(), is_told, "{callback} {rule}");
+    }
+    let of_variables = load_environment(&AUTH0).unwrap().notices;
+    assert!(of_variables.iter().all(|notice| !notice.contains("callback_path")), "{of_variables:?}");
+}
+
+#[test]
 fn every_key_of_a_file_can_be_a_variable() {
     let written = r#"
 listen: { grpc: 127.0.0.1:1, admin: "unix:/run/a.sock" }

@@ -59,6 +59,12 @@ impl Rule {
         &self.name
     }
 
+    /// Whether it is for what no other rule covers: the path `/**`.
+    #[must_use]
+    pub fn is_for_the_rest(&self) -> bool {
+        self.pattern.segments().is_empty() && self.pattern.has_rest()
+    }
+
     /// Whether it covers one host only, or the hosts under one name.
     #[must_use]
     pub fn names_host(&self) -> bool {
