@@ -15,6 +15,7 @@ use super::corpus::{Failures, corpus, runnable};
 use super::jwks::is_answered_within_envoys_deadline;
 use super::metrics::labels_are_from_closed_sets;
 use super::service::{GrpcConnection, PATIENCE, Service, service, token};
+use crate::sessions;
 
 type Check = fn() -> Result<(), String>;
 
@@ -31,6 +32,9 @@ fn check(id: &str) -> Option<Check> {
         "G022" => an_allow_over_envoys_http_is_200,
         "G026" => the_samples_clear_no_route_cache,
         "G029" => an_empty_list_is_a_config_error,
+        "G030" => || told(sessions::a_store_that_is_down_is_told_apart_from_a_session_that_is_over),
+        "G031" => || told(sessions::a_record_that_was_changed_is_no_session_and_is_removed),
+        "G035" => || told(sessions::two_tabs_refresh_a_session_once),
         "G040" => labels_are_from_closed_sets,
         _ => return None,
     })
@@ -45,6 +49,12 @@ fn a_verdict_reaches_its_proxy_as_a_verdict() {
         }
     }
     failures.report();
+}
+
+/// A story of sessions, which panics where it goes wrong.
+fn told(story: fn()) -> Result<(), String> {
+    story();
+    Ok(())
 }
 
 /// Sends `Check` these bytes; a gRPC error is none of the answers it may give.

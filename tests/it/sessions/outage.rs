@@ -10,8 +10,8 @@ use super::stage::{ask, ask_with, eventually, page, service, session, sign_in};
 
 const DEVEL: &str = "/apps/devel/x";
 
-#[test]
-fn a_store_that_is_down_is_told_apart_from_a_session_that_is_over() {
+/// Case G030 of the attack corpus.
+pub(crate) fn a_store_that_is_down_is_told_apart_from_a_session_that_is_over() {
     let provider = Provider::start().unwrap();
     let redis = Redis::standalone().unwrap();
     let tiergate = service(&provider, redis.url()).start().unwrap();

@@ -1,7 +1,7 @@
 //! Sessions whose tokens run out: renewed in silence, once, with what the
 //! provider grants then.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tiergate_testbed::Provider;
 use tiergate_testbed::provider::{Endpoint, Fault};
@@ -73,4 +73,31 @@ fn signing_out_ends_the_session_here_and_the_refresh_token_there() {
     assert_eq!(ask_with(tiergate.http(), DEVEL, &cookie).unwrap(), (401, "session_expired".to_owned()));
     assert!(agent.cookie("__Host-tiergate-session").is_none(), "the cookie is gone");
     eventually("the refresh token is revoked", SOON, || provider.revoked().len() == 1);
+}
+
+/// Case G035 of the attack corpus.
+pub(crate) fn two_tabs_refresh_a_session_once() {
+    const LIFETIME: i64 = 8;
+    let provider = Provider::start().unwrap();
+    provider.set_access_lifetime(LIFETIME);
+    let tiergate = service(&provider, "memory").start().unwrap();
+    let agent = sign_in(&tiergate, "devel").unwrap();
+    let cookie = session(&agent).unwrap();
+    // An answer that takes its time: the other tab asks while the first one waits for it.
+    provider.fail(Endpoint::Token, Fault::Delay(Duration::from_millis(300)));
+    let start = Instant::now();
+    // Some rounds more after the refresh: a second one would come in them.
+    let mut left = 20;
+    while left > 0 && start.elapsed() < 2 * SOON {
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    let answer = ask_with(tiergate.http(), DEVEL, &cookie).unwrap();
+                    assert_eq!(answer, (200, String::new()), "after {:?}", start.elapsed());
+                });
+            }
+        });
+        left -= usize::from(provider.refreshes().0 > 0);
+    }
+    assert_eq!(provider.refreshes(), (1, 0), "after {:?}", start.elapsed());
 }
