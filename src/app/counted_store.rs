@@ -14,6 +14,8 @@ use crate::types::{Clock, UnixTime};
 
 /// How often the store is asked whether it works.
 const PROBE_PERIOD: Duration = Duration::from_secs(1);
+/// As many failures in a row are an outage.
+const FAILURES_OF_OUTAGE: u32 = 2;
 /// After how many probes it is swept and counted.
 const PROBES_TO_SWEEP: u32 = 15;
 
@@ -100,7 +102,8 @@ impl SessionStore for CountedStore {
     }
 }
 
-/// Asks the store whether it works, and sweeps it, until the service stops.
+/// Asks the store whether it works, and sweeps it, until the service stops. One
+/// late answer, as of a busy machine, is no outage: two in a row are.
 pub(super) async fn watch_store(
     store: Arc<dyn SessionStore>,
     clock: Arc<dyn Clock>,
@@ -110,26 +113,32 @@ pub(super) async fn watch_store(
     let mut stopped = Box::pin(stopped(stopping));
     let mut period = tokio::time::interval(PROBE_PERIOD);
     period.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut probes = 0u32;
+    let (mut probes, mut failures) = (0u32, 0u32);
     loop {
         tokio::select! {
             () = &mut stopped => return "store watch",
             _ = period.tick() => {}
         }
-        let probed = store.probe(clock.now()).await;
-        let worked = works.swap(probed.is_ok(), Ordering::Relaxed);
-        match probed {
-            Err(error) if worked || probes == 0 => {
-                tracing::error!(
-                    store = store.kind(),
-                    error = %Causes(&error),
-                    "the session store does not answer: requests with a session are refused (503) until it does"
-                );
+        match store.probe(clock.now()).await {
+            Ok(()) => {
+                failures = 0;
+                if !works.swap(true, Ordering::Relaxed) && probes > 0 {
+                    tracing::info!(store = store.kind(), "the session store answers");
+                }
             }
-            Ok(()) if !worked && probes > 0 => tracing::info!(store = store.kind(), "the session store answers again"),
-            Ok(()) | Err(_) => {}
+            Err(error) => {
+                failures = failures.saturating_add(1);
+                if failures == FAILURES_OF_OUTAGE {
+                    works.store(false, Ordering::Relaxed);
+                    tracing::error!(
+                        store = store.kind(),
+                        error = %Causes(&error),
+                        "the session store does not answer: what needs it is refused (503) until it does"
+                    );
+                }
+            }
         }
-        if probes.is_multiple_of(PROBES_TO_SWEEP) && works.load(Ordering::Relaxed) {
+        if probes.is_multiple_of(PROBES_TO_SWEEP) && failures == 0 {
             // Both are counted as errors of the store where they fail.
             let _ = store.sweep(clock.now()).await;
             if let Ok(count) = store.count(clock.now()).await {

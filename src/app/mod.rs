@@ -21,6 +21,6 @@ mod workers;
 
 pub use build::{issuers, snapshot};
 pub use once::{FetchedKeys, fetch_keys, now};
-pub use stores::visit_sessions;
+pub use stores::{check_session_store, visit_sessions};
 pub use supervise::serve;
 pub use telemetry::{ServiceLog, init_tracing};

@@ -11,7 +11,7 @@ use crate::backend::memory_store::MemoryStore;
 use crate::backend::redis_store::{self, RedisStore};
 use crate::backend::sqlite_store::SqliteStore;
 use crate::backend::system::{SystemClock, SystemRandom};
-use crate::config::{self, RedisTopology, SessionStoreAddress};
+use crate::config::{self, Config, RedisTopology, SessionStoreAddress};
 use crate::session::{Lifetimes, OpaqueId, Seals, SessionPorts, SessionStore, Sessions};
 use crate::types::{Clock, Random, Secret};
 
@@ -93,19 +93,36 @@ async fn open_existing(settings: &config::Sessions) -> anyhow::Result<OpenedStor
 const CONNECT_TRIES: u32 = 15;
 const CONNECT_PAUSE: Duration = Duration::from_millis(100);
 
+/// Whether the session store of a config can be what its address says, as far
+/// as that can be told without asking anybody.
+///
+/// # Errors
+/// What is wrong with it, without any password.
+pub fn check_session_store(config: &Config) -> anyhow::Result<()> {
+    match config.sessions.as_ref().map(|sessions| &sessions.store) {
+        Some(SessionStoreAddress::Redis { topology, url }) => {
+            RedisStore::check_url(of_backend(*topology), url).context("`sessions.store`")
+        }
+        Some(SessionStoreAddress::Memory | SessionStoreAddress::Sqlite(_)) | None => Ok(()),
+    }
+}
+
+const fn of_backend(topology: RedisTopology) -> redis_store::RedisTopology {
+    match topology {
+        RedisTopology::Single => redis_store::RedisTopology::Single,
+        RedisTopology::SingleTls => redis_store::RedisTopology::SingleTls,
+        RedisTopology::Sentinel => redis_store::RedisTopology::Sentinel,
+        RedisTopology::Cluster => redis_store::RedisTopology::Cluster,
+    }
+}
+
 fn open_redis(
     topology: RedisTopology,
     url: &Secret,
     clock: &Arc<dyn Clock>,
     random: &Arc<dyn Random>,
 ) -> anyhow::Result<RedisStore> {
-    let topology = match topology {
-        RedisTopology::Single => redis_store::RedisTopology::Single,
-        RedisTopology::SingleTls => redis_store::RedisTopology::SingleTls,
-        RedisTopology::Sentinel => redis_store::RedisTopology::Sentinel,
-        RedisTopology::Cluster => redis_store::RedisTopology::Cluster,
-    };
-    Ok(RedisStore::open(topology, url, Arc::clone(clock), Arc::clone(random))?)
+    Ok(RedisStore::open(of_backend(topology), url, Arc::clone(clock), Arc::clone(random))?)
 }
 
 /// A secret of its own would make each instance refuse the sessions of the others.

@@ -7,6 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::ConfigArg;
+use crate::app;
 use crate::config::{Config, ConfigErrors, Sources, with_dotenv};
 
 /// Where the config is when nobody names a file.
@@ -18,6 +19,9 @@ pub(super) enum Failure {
     /// The config is invalid.
     #[error("{0}")]
     Config(#[from] ConfigErrors),
+    /// A value of the config that no layer below can judge is not usable.
+    #[error("{0:#}")]
+    Value(anyhow::Error),
     /// A file of the config cannot be read.
     #[error("`{}` cannot be read: {source}", path.display())]
     Unreadable {
@@ -47,7 +51,9 @@ pub(super) fn config(arg: &ConfigArg) -> Result<Config, Failure> {
         environment,
         read_secret: &read_secret,
     };
-    Ok(Config::load(&sources)?)
+    let config = Config::load(&sources)?;
+    app::check_session_store(&config).map_err(Failure::Value)?;
+    Ok(config)
 }
 
 fn environment() -> Result<BTreeMap<String, String>, Failure> {

@@ -158,7 +158,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             eprintln!("{errors}");
             Exit::Invalid.into()
         }
-        Err(failure @ load::Failure::Unreadable { .. }) => {
+        Err(failure @ (load::Failure::Unreadable { .. } | load::Failure::Value(_))) => {
             eprintln!("error: {failure}");
             Exit::Invalid.into()
         }

@@ -52,6 +52,14 @@ pub struct RedisStore {
 }
 
 impl RedisStore {
+    /// Whether the URL can be used, asking nobody.
+    ///
+    /// # Errors
+    /// Which part of it cannot.
+    pub fn check_url(topology: RedisTopology, url: &Secret) -> Result<(), RedisOpenError> {
+        Address::parse(topology, url).map(drop)
+    }
+
     /// Reads the URL and begins to connect. A Redis that is down is no error
     /// here: until it comes, the calls are.
     ///
