@@ -15,8 +15,12 @@ use crate::session::{BrowserCookies, LoginAttempt, OpaqueId, Session, SessionCoo
 use crate::token::{join_profiles, principal_of};
 use crate::types::{ProviderId, Secret};
 
+/// How long all of it may take. A page has 6 s, of which the look at who is
+/// signed in, with its calls of the store, comes first: what has an end here can
+/// still say so, and take the cookie of the attempt away.
+const LIMIT: Duration = Duration::from_secs(5);
 /// How long a browser waits for what the provider says of itself and for the
-/// tokens, together. With what follows it is under the 6 s that a page has.
+/// tokens, together.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// How long it waits for keys that the tokens need.
 const KEY_PATIENCE: Duration = Duration::from_secs(2);
@@ -33,7 +37,9 @@ impl RelyingParty {
     /// exchange, a new session under a new id, the old one ended. `query` is raw.
     ///
     /// A browser whose attempt was dropped for newer ones and that has a live
-    /// session meanwhile goes on to where that attempt wanted to go.
+    /// session meanwhile goes on to where that attempt wanted to go. So does one
+    /// whose person signed in in another tab since the attempt began. Whoever
+    /// only goes on gets no session cookie.
     ///
     /// # Errors
     /// When nobody is signed in. The attempt, if there was one, is used up.
@@ -45,7 +51,8 @@ impl RelyingParty {
         user_agent: &str,
     ) -> Result<Redirect, CallbackFailure> {
         let mut leftovers = Leftovers::default();
-        let finished = self.finish(provider, query, cookies, user_agent, &mut leftovers).await;
+        let finished = self.within(LIMIT, self.finish(provider, query, cookies, user_agent, &mut leftovers)).await;
+        let finished = finished.unwrap_or(Err(CallbackError::ProviderUnavailable));
         let Leftovers { set_cookies, return_to } = leftovers;
         finished.map_err(|error| CallbackFailure { error, set_cookies, return_to })
     }
@@ -76,7 +83,12 @@ impl RelyingParty {
         state.ok_or(CallbackError::State)?;
         let attempt = attempt.ok_or(CallbackError::UnknownAttempt)?;
         if slot.is_none() {
-            return self.go_on(&attempt, cookies).await;
+            let went_on = self.go_on(&attempt, cookies).await;
+            if matches!(went_on, Err(CallbackError::OtherBrowser)) {
+                // It is on our own origin, and says nothing about anybody.
+                leftovers.return_to = Some(attempt.return_to);
+            }
+            return went_on;
         }
         if self.ports.clock.now().since(attempt.started_at) > MAX_ATTEMPT_AGE {
             return Err(CallbackError::AttemptExpired);
@@ -94,7 +106,7 @@ impl RelyingParty {
         });
         let (metadata, tokens) = redeemed.await.ok_or(CallbackError::ProviderUnavailable)??;
         let session = self.session_of(provider, &metadata, tokens, &attempt, user_agent).await?;
-        self.replace_session(&session, cookies, &attempt, std::mem::take(&mut leftovers.set_cookies)).await
+        self.keep(&session, cookies, &attempt, leftovers.set_cookies.clone()).await
     }
 
     /// Takes the attempt of `state`: nobody gets it a second time.
@@ -157,21 +169,55 @@ impl RelyingParty {
     }
 
     /// The new session in the place of the browser's old one, which ends first:
-    /// at no time do both count.
-    async fn replace_session(
+    /// at no time do both count. A session of the same person that began in
+    /// another tab since the attempt did is as good, and other tabs use it.
+    async fn keep(
         &self,
         session: &Session,
         cookies: &BrowserCookies,
         attempt: &LoginAttempt,
         mut set_cookies: Vec<SetCookie>,
     ) -> Result<Redirect, CallbackError> {
-        if let SessionCookie::One(old) = &cookies.session {
-            self.sessions.end_of(old).await.map_err(|_| CallbackError::Store)?;
+        let location = self.own_url(&attempt.return_to);
+        let mut replaced = None;
+        if let SessionCookie::One(old_id) = &cookies.session {
+            replaced = match self.sessions.open(old_id).await {
+                Ok(opened) => Some(opened.session),
+                Err(SessionError::Unknown | SessionError::Broken) => None,
+                Err(SessionError::Store(_)) => return Err(CallbackError::Store),
+            };
+            if let Some(old) = &replaced
+                && is_as_good(old, session, attempt)
+            {
+                if !may_share_grant(old, session) {
+                    self.revoke(session);
+                }
+                return Ok(Redirect { location, set_cookies });
+            }
+            self.sessions.end_of(old_id).await.map_err(|_| CallbackError::Store)?;
         }
         let id = self.sessions.begin(session).await.map_err(|_| CallbackError::Store)?;
+        if let Some(old) = replaced.filter(|old| !may_share_grant(old, session)) {
+            self.revoke(&old);
+        }
         set_cookies.push(SetCookie::session(&id, self.sessions.lifetimes().absolute));
-        Ok(Redirect { location: self.own_url(&attempt.return_to), set_cookies })
+        Ok(Redirect { location, set_cookies })
     }
+}
+
+/// Whether `old` is the session that the attempt would lead to anyway.
+fn is_as_good(old: &Session, new: &Session, attempt: &LoginAttempt) -> bool {
+    let same_person = old.provider == new.provider && old.issuer == new.issuer && old.subject == new.subject;
+    let vouched = old.refresh_token.is_some() || old.authority.expires_at > new.signed_in_at;
+    same_person && vouched && old.signed_in_at >= attempt.started_at
+}
+
+/// Whether the provider may hold the tokens of both for one grant, so that to
+/// revoke those of one ends the other as well (RFC 7009 section 2.1): it may as
+/// long as one person has them, unless it told of two sessions of its own.
+fn may_share_grant(one: &Session, other: &Session) -> bool {
+    let two_sessions = one.sid.is_some() && other.sid.is_some() && one.sid != other.sid;
+    one.issuer == other.issuer && one.subject == other.subject && !two_sessions
 }
 
 /// The code, when the answer is this provider's and is no refusal.

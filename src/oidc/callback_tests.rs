@@ -88,6 +88,7 @@ async fn attack(id: &str) -> bool {
             world.answer_tokens(tokens(begun.nonce()));
             let stolen = std::mem::replace(&mut begun.cookies, no_cookies());
             let came = world.come_back(&begun).await;
+            assert_eq!(came.as_ref().unwrap_err().return_to.as_deref(), Some("/apps/devel/x?y=1"));
             assert_refused(&world, &begun, came, &CallbackError::OtherBrowser, id).await;
             begun.cookies = stolen;
             assert_eq!(world.come_back(&begun).await.unwrap_err().error, CallbackError::UnknownAttempt);
@@ -417,8 +418,9 @@ async fn an_attempt_whose_cookie_is_gone_leads_on_who_is_signed_in_meanwhile() {
     assert_eq!(world.come_back(&dropped).await.unwrap_err().error, CallbackError::OtherBrowser);
 }
 
-#[tokio::test]
-async fn ten_tabs_finish_in_any_order() {
+/// Ten tabs that began one after the other come back in this order. Those that
+/// could not finish, for their cookie had made room.
+async fn ten_tabs(order: [usize; 10]) -> Vec<usize> {
     let world = world();
     let mut jar: BTreeMap<String, SetCookie> = BTreeMap::new();
     let jar_cookies = |jar: &BTreeMap<String, SetCookie>| cookies(&jar.values().cloned().collect::<Vec<_>>());
@@ -431,16 +433,123 @@ async fn ten_tabs_finish_in_any_order() {
         let url = url::Url::parse(&begun.location).unwrap();
         tabs.push((path, url.query_pairs().into_owned().collect::<BTreeMap<_, _>>()));
     }
-    for (path, params) in tabs.iter().rev() {
+    let (mut lost, mut begun) = (Vec::new(), 0);
+    for number in order {
+        let (path, params) = &tabs[number];
+        world.clock.forward(Duration::from_secs(1));
         world.answer_tokens(tokens(&params["nonce"]));
         let query = format!("state={}&code=c1", params["state"]);
-        let redirect = world.party.complete(&id("main"), query.as_bytes(), &jar_cookies(&jar), "").await.unwrap();
-        assert_eq!(redirect.location, format!("https://app.example.com{path}"));
-        for cookie in redirect.set_cookies {
-            jar.insert(format!("{cookie:?}"), cookie);
+        match world.party.complete(&id("main"), query.as_bytes(), &jar_cookies(&jar), "").await {
+            Ok(redirect) => {
+                assert_eq!(redirect.location, format!("https://app.example.com{path}"));
+                begun += usize::from(cookies(&redirect.set_cookies).session != SessionCookie::None);
+                jar.extend(redirect.set_cookies.into_iter().map(|cookie| (format!("{cookie:?}"), cookie)));
+            }
+            Err(failure) => {
+                assert_eq!(failure.error, CallbackError::OtherBrowser, "{number}");
+                assert_eq!(failure.return_to.as_ref(), Some(path), "{number}: the way to try again leads elsewhere");
+                assert!(failure.set_cookies.is_empty() && begun == 0, "{number}");
+                lost.push(number);
+            }
         }
     }
-    assert_eq!(world.live_sessions().await, 1);
+    assert_eq!((begun, world.live_sessions().await), (1, 1), "{order:?}: tabs end the sessions of each other");
+    lost
+}
+
+#[tokio::test]
+async fn ten_tabs_finish_in_any_order() {
+    assert_eq!(ten_tabs([9, 8, 7, 6, 5, 4, 3, 2, 1, 0]).await, [0; 0]);
+    assert_eq!(ten_tabs([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]).await, [0, 1, 2, 3, 4]);
+    assert_eq!(ten_tabs([3, 1, 7, 0, 9, 5, 8, 2, 6, 4]).await, [3, 1]);
+}
+
+/// What became of a browser that came back with a session.
+struct Again {
+    went_on: bool,
+    revoked: Vec<String>,
+}
+
+/// A browser begins an attempt before or after `old` signs in there, and
+/// finishes it as `new`; each is a subject and the provider's session.
+async fn again(old: (&str, Option<&str>), new: (&str, Option<&str>), session_is_newer: bool) -> Again {
+    let world = world();
+    let as_one = |begun: &Begun, (sub, sid): (&str, Option<&str>), refresh: &str| {
+        let claims = without(&with(&id_claims(begun.nonce()), &json!({ "sub": sub })), "sid");
+        let claims = sid.map_or(claims.clone(), |sid| with(&claims, &json!({ "sid": sid })));
+        let header = json!({ "alg": "ES256", "typ": "JWT", "kid": "k2" }).to_string();
+        with(
+            &tokens(begun.nonce()),
+            &json!({
+                "access_token": access_token(&json!({ "sub": sub })),
+                "id_token": sign(header, claims.to_string(), Sign::K2),
+                "refresh_token": refresh,
+            }),
+        )
+    };
+    let early = world.begin().await;
+    world.clock.forward(Duration::from_secs(1));
+    let first = world.sign_in_with(|begun| as_one(begun, old, "refresh-old")).await.unwrap();
+    let session = cookies(&first.set_cookies).session;
+    world.clock.forward(Duration::from_secs(1));
+    let mut begun = if session_is_newer { early } else { world.begin().await };
+    begun.cookies.session = session.clone();
+    world.answer_tokens(as_one(&begun, new, "refresh-new"));
+    let redirect = world.come_back(&begun).await.unwrap();
+    assert_eq!(redirect.location, "https://app.example.com/apps/devel/x?y=1");
+    assert_eq!(redirect.set_cookies[0], SetCookie::clear_login(begun.cookies.logins[0].slot));
+    let SessionCookie::One(old_id) = &session else { panic!("a session") };
+    let went_on = cookies(&redirect.set_cookies).session == SessionCookie::None;
+    assert_eq!(world.sessions.open(old_id).await.is_ok(), went_on);
+    assert_eq!((redirect.set_cookies.len() == 1, world.live_sessions().await), (went_on, 1));
+    for _ in 0..50 {
+        tokio::task::yield_now().await;
+    }
+    let revoke = format!("{}/revoke", crate::token::test_keys::ISSUER);
+    Again { went_on, revoked: world.provider.seen(&revoke).iter().map(|seen| seen.form["token"].clone()).collect() }
+}
+
+#[tokio::test]
+async fn tabs_of_one_person_share_a_session_and_nobody_elses() {
+    let (joe, elsewhere) = (("u-123", Some("s-1")), ("u-123", Some("s-2")));
+    let (nameless, eve) = (("u-123", None), ("u-456", Some("s-1")));
+    for (old, new, session_is_newer, went_on, revoked) in [
+        (joe, joe, true, true, None),
+        (nameless, joe, true, true, None),
+        // Not a grant of the same session at the provider.
+        (joe, elsewhere, true, true, Some("refresh-new")),
+        (eve, joe, true, false, Some("refresh-old")),
+        // To sign in again is a new session.
+        (joe, joe, false, false, None),
+        (nameless, nameless, false, false, None),
+        (joe, elsewhere, false, false, Some("refresh-old")),
+        (eve, joe, false, false, Some("refresh-old")),
+    ] {
+        let case = format!("{old:?} {new:?} {session_is_newer}");
+        let came = again(old, new, session_is_newer).await;
+        assert_eq!(came.went_on, went_on, "{case}");
+        assert_eq!(came.revoked, Vec::from_iter(revoked), "{case}");
+    }
+}
+
+#[tokio::test]
+async fn a_slow_provider_is_told_before_the_page_has_to_end() {
+    let world = world();
+    let begun = world.begin().await;
+    let after = |millis, answer| Answer::Late(Duration::from_millis(millis), Box::new(answer));
+    world.provider.answer(&token_url(), after(2800, Answer::ok(without_name(&begun))));
+    world.provider.answer(USERINFO, Answer::Silence);
+    let old = crate::token::test_keys::jwks();
+    let old = json!({ "keys": [with(&old["keys"][0], &json!({ "kid": "old" }))] });
+    *lock(&world.keys.after_refresh) = lock(&world.keys.live).replace(key_set(&old));
+    *lock(&world.keys.takes) = Duration::from_millis(1800);
+    let started = std::time::Instant::now();
+    let failure = world.come_back(&begun).await.unwrap_err();
+    assert_eq!(failure.error, CallbackError::ProviderUnavailable);
+    assert_eq!(failure.set_cookies, [SetCookie::clear_login(begun.cookies.logins[0].slot)]);
+    assert_eq!(failure.return_to.as_deref(), Some("/apps/devel/x?y=1"));
+    assert_eq!((world.provider.seen(USERINFO).len(), world.live_sessions().await), (1, 0));
+    assert!(started.elapsed() < Duration::from_millis(5300), "{:?}", started.elapsed());
 }
 
 #[tokio::test]

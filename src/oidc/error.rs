@@ -32,7 +32,8 @@ pub struct CallbackFailure {
     /// The cookies that have to go with the answer, whatever page it is.
     pub set_cookies: Vec<SetCookie>,
     /// Where the attempt wanted to go, path and query on our own origin, when
-    /// this browser began it: what a way to try again leads to.
+    /// this browser began it, or its cookie may have made room for newer ones:
+    /// what a way to try again leads to.
     pub return_to: Option<String>,
 }
 

@@ -6,6 +6,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -36,6 +37,8 @@ pub(crate) enum Answer {
     Unacceptable,
     /// Never.
     Silence,
+    /// Only after this time.
+    Late(Duration, Box<Answer>),
 }
 
 impl Answer {
@@ -48,6 +51,7 @@ impl Answer {
             Self::Json(status, body) => (status, "application/json", body.to_string()),
             Self::Raw { status, content_type, body } => (status, content_type, body),
             Self::Unreachable | Self::Silence => return Err(HttpError::Unreachable("told to".into())),
+            Self::Late(_, answer) => return answer.into_response(),
             Self::Unacceptable => return Err(HttpError::Unacceptable("told to".into())),
         };
         Ok(Response::builder().status(status).header("content-type", content_type).body(body.into()).unwrap())
@@ -109,6 +113,9 @@ impl HttpClient for FakeProvider {
             if matches!(answer, Answer::Silence) {
                 std::future::pending::<()>().await;
             }
+            if let Answer::Late(time, _) = &answer {
+                tokio::time::sleep(*time).await;
+            }
             answer.into_response()
         })
     }
@@ -119,6 +126,8 @@ pub(crate) struct Keys {
     pub(crate) live: Mutex<Option<Arc<KeySet>>>,
     pub(crate) after_refresh: Mutex<Option<Arc<KeySet>>>,
     pub(crate) refreshes: AtomicUsize,
+    /// How long a refresh takes.
+    pub(crate) takes: Mutex<Duration>,
 }
 
 impl KeySource for Keys {
@@ -130,10 +139,15 @@ impl KeySource for Keys {
 impl KeyRefresh for Keys {
     fn refresh<'a>(&'a self, _: &'a ProviderId) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
         self.refreshes.fetch_add(1, Ordering::SeqCst);
-        if let Some(new) = lock(&self.after_refresh).clone() {
-            *lock(&self.live) = Some(new);
-        }
-        Box::pin(std::future::ready(()))
+        Box::pin(async {
+            let takes = *lock(&self.takes);
+            if !takes.is_zero() {
+                tokio::time::sleep(takes).await;
+            }
+            if let Some(new) = lock(&self.after_refresh).clone() {
+                *lock(&self.live) = Some(new);
+            }
+        })
     }
 }
 
@@ -203,6 +217,7 @@ pub(crate) fn world_of(
         live: Mutex::new(live_keys().0),
         after_refresh: Mutex::default(),
         refreshes: AtomicUsize::default(),
+        takes: Mutex::default(),
     });
     let sessions = sessions(&store, &clock);
     let ports = RelyingPartyPorts {
@@ -326,6 +341,17 @@ impl World {
         use crate::types::Clock as _;
         self.store.count(self.clock.now()).await.unwrap()
     }
+}
+
+/// What `look` finds, before long.
+pub(crate) async fn poll<T>(look: impl Fn() -> Option<T>) -> T {
+    for _ in 0..1000 {
+        if let Some(found) = look() {
+            return found;
+        }
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    panic!("nothing was found")
 }
 
 pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

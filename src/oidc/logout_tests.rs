@@ -1,5 +1,4 @@
 use std::collections::HashMap;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -216,17 +215,6 @@ async fn signing_out_ends_the_session_first_and_the_grant_beside() {
     assert_eq!(revoked.authorization.as_deref(), Some("Basic cG9ydGFsLXdlYjphK2NsaWVudCtzZWNyZXQ="));
     // A cookie that opens nothing signs out as well as any.
     assert_eq!(world.party.sign_out(&browser, false).await.unwrap(), None);
-}
-
-/// What `look` finds, before long.
-async fn poll<T>(look: impl Fn() -> Option<T>) -> T {
-    for _ in 0..1000 {
-        if let Some(found) = look() {
-            return found;
-        }
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
-    panic!("nothing was found")
 }
 
 #[tokio::test]

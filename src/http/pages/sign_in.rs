@@ -89,12 +89,15 @@ impl Pages {
         let completed = parts.relying_party.complete(provider, visit.query(), &visit.cookies, &user_agent).await;
         match completed {
             Ok(next) => {
-                count(provider, "ok");
                 let mut cookies = next.set_cookies;
                 let begins = |cookie: &SetCookie| cookie.header_value().starts_with(&format!("{SESSION_COOKIE}="));
                 if cookies.iter().any(begins) {
+                    count(provider, "ok");
                     let (count, first) = rounds::after_sign_in(visit.cookies.rounds, was_signed_in, self.now());
                     cookies.push(SetCookie::rounds(count, first));
+                } else {
+                    // With the session that another tab has got.
+                    count(provider, "went_on");
                 }
                 redirect(self.checked(parts, next.location), &cookies)
             }
