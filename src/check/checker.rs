@@ -95,6 +95,14 @@ impl Checker {
         self.assertion_keys.jwks(self.ports.clock.monotonic()).ok()
     }
 
+    /// A new id for a request that brings none: 128 bits in lower-case hex.
+    #[must_use]
+    pub fn draw_id(&self) -> String {
+        let mut id = [0u8; 16];
+        self.ports.random.fill(&mut id);
+        format!("{:032x}", u128::from_be_bytes(id))
+    }
+
     /// Decides one request; `pages` answers for the service's own paths.
     pub async fn check(&self, request: &RequestView<'_>, pages: Option<&dyn OwnPages>) -> CheckOutcome {
         let snapshot = self.snapshot.load_full();

@@ -64,9 +64,7 @@ pub(super) struct Check<'s, 'r> {
 
 impl<'s, 'r> Check<'s, 'r> {
     pub(super) fn new(checker: &'s Checker, snapshot: &'s Snapshot, request: &'r RequestView<'r>) -> Self {
-        let mut id = [0u8; 16];
-        checker.ports.random.fill(&mut id);
-        let decision_id = format!("{:032x}", u128::from_be_bytes(id));
+        let decision_id = checker.draw_id();
         let request_id = request
             .request_id
             .filter(|given| request_kind::is_request_id(given))

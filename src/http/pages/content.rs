@@ -137,14 +137,14 @@ impl Content {
         let common = context! {
             title,
             style => Value::from_safe_string(STYLE.to_owned()),
-            reference => if status >= 400 { visit.reference() } else { None },
+            reference => (status >= 400 && kind != Kind::Framed).then(|| visit.request_id()),
         };
         let values = context! { ..Value::from(Serde(values)), ..common };
         let rendered = self.templates.get_template(template).and_then(|template| template.render(values));
         let (status, body) = match rendered {
             Ok(body) => (status, body),
             Err(error) => {
-                tracing::error!(template, error = %error, "a page cannot be written");
+                tracing::error!(request_id = visit.request_id(), template, error = %error, "a page cannot be written");
                 (500, "<!doctype html><title>Error</title><p>The page cannot be shown.</p>".to_owned())
             }
         };
@@ -167,7 +167,7 @@ impl Content {
         if let Some(problem) = problem.as_object_mut() {
             let members = [
                 ("reason", reason.map(Reason::as_str)),
-                ("request_id", visit.reference()),
+                ("request_id", Some(visit.request_id())),
                 ("login_url", login_url.as_deref()),
             ];
             problem.extend(members.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?.into()))));

@@ -49,8 +49,8 @@ pub(super) fn callback(error: &CallbackError) -> Notice {
     }
 }
 
-const TELL: &str = "Trying again may not help. Tell whoever runs this site, with the time and the reference below if there \
-                    is one: the log of the service says more.";
+const TELL: &str = "Trying again may not help. Tell whoever runs this site, with the reference below: the log of the service says \
+                    more under it.";
 
 /// What happened, in words for whoever wanted to sign in.
 fn cause(error: &CallbackError) -> &'static str {

@@ -18,6 +18,7 @@ pub(crate) const MAX_FORM: usize = 64 * 1024;
 pub(super) struct Visit<'a> {
     request: &'a PageRequest<'a>,
     pub(super) cookies: BrowserCookies,
+    request_id: Cow<'a, str>,
 }
 
 /// Why a form is not read.
@@ -29,9 +30,16 @@ pub(super) enum NoForm {
 }
 
 impl<'a> Visit<'a> {
-    pub(super) fn of(request: &'a PageRequest<'a>) -> Self {
-        let cookies = request.headers.iter().filter(|(name, _)| *name == "cookie").map(|(_, value)| *value);
-        Self { request, cookies: BrowserCookies::read(&cookies) }
+    /// `draw_id` makes an id for a request that the proxy gave none.
+    pub(super) fn of(request: &'a PageRequest<'a>, draw_id: impl FnOnce() -> String) -> Self {
+        let values = |wanted: &'static str| {
+            request.headers.iter().filter(move |(name, _)| *name == wanted).map(|(_, value)| *value)
+        };
+        let mut ids = values("x-request-id");
+        let given = ids.next().filter(|_| ids.next().is_none());
+        let given = given.and_then(|id| std::str::from_utf8(id).ok()).filter(|id| is_request_id(id));
+        let request_id = given.map_or_else(|| Cow::Owned(draw_id()), Cow::Borrowed);
+        Self { request, cookies: BrowserCookies::read(&values("cookie")), request_id }
     }
 
     pub(super) fn method(&self) -> &'a str {
@@ -92,9 +100,9 @@ impl<'a> Visit<'a> {
         self.single("origin").is_some_and(|origin| origin == public_origin.as_bytes())
     }
 
-    /// The id by which the proxy knows the request.
-    pub(super) fn reference(&self) -> Option<&'a str> {
-        self.single("x-request-id").and_then(|id| std::str::from_utf8(id).ok()).filter(|id| is_request_id(id))
+    /// The id by which the log knows the request: the proxy's, or one of our own.
+    pub(super) fn request_id(&self) -> &str {
+        &self.request_id
     }
 
     /// The address that somebody asks from, where it is known; to count by.

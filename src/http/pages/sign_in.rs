@@ -103,7 +103,8 @@ impl Pages {
             }
             Err(CallbackFailure { error, set_cookies, return_to }) => {
                 count(provider, error.as_str());
-                tracing::warn!(provider = provider.as_str(), error = %error, "sign-in failed");
+                let (request_id, provider) = (visit.request_id(), provider.as_str());
+                tracing::warn!(request_id, provider, error = %error, "sign-in failed");
                 let target = return_to.filter(|target| self.is_acceptable(parts, target));
                 let target = target.unwrap_or_else(|| self.routes.portal());
                 let notice = failures::callback(&error)
@@ -125,7 +126,8 @@ impl Pages {
             Err(SignInError::Busy(busy)) => return self.too_many(visit, provider, target, busy),
             Err(error) => error,
         };
-        tracing::warn!(provider = provider.as_str(), error = %error, "sign-in does not begin");
+        let request_id = visit.request_id();
+        tracing::warn!(request_id, provider = provider.as_str(), error = %error, "sign-in does not begin");
         let text = match error {
             SignInError::UnknownProvider => return self.choose(visit, parts, target, 400),
             SignInError::Store => {

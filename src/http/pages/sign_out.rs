@@ -46,7 +46,7 @@ impl Pages {
             SessionCookie::One(id) => match parts.relying_party.sign_out(id, everywhere).await {
                 Ok(next) => next,
                 Err(error) => {
-                    tracing::warn!(error = %error, "sign-out failed");
+                    tracing::warn!(request_id = visit.request_id(), error = %error, "sign-out failed");
                     // The cookie stays: without it the session could not be ended any more.
                     let text = "You are not signed out: your session cannot be ended right now. Try again in a moment.";
                     return self.store_is_down(visit, text);
@@ -72,26 +72,27 @@ impl Pages {
             Some(token) => parts.relying_party.end_by_logout_token(&token).await,
             None => Err(LogoutTokenError::Invalid("not_one_token")),
         };
+        let request_id = visit.request_id();
         match ended {
             Ok(sessions) => {
                 count_logout("ok");
-                tracing::info!(sessions, "signed out by the provider");
+                tracing::info!(request_id, sessions, "signed out by the provider");
                 let headers = vec![("cache-control", "no-store".to_owned())];
                 Page { status: 200, headers, body: String::new() }
             }
             Err(LogoutTokenError::Invalid(cause)) => {
                 count_logout("invalid");
-                tracing::warn!(cause, "a logout token was refused");
+                tracing::warn!(request_id, cause, "a logout token was refused");
                 json_page(400, "application/json", &json!({ "error": "invalid_request" }))
             }
             Err(LogoutTokenError::Store) => {
                 count_logout("store");
-                tracing::warn!("a logout token could not be acted on: the session store does not answer");
+                tracing::warn!(request_id, "a logout token could not be acted on: the session store does not answer");
                 come_again()
             }
             Err(LogoutTokenError::Keys) => {
                 count_logout("keys");
-                tracing::warn!("a logout token could not be judged: its key is not there");
+                tracing::warn!(request_id, "a logout token could not be judged: its key is not there");
                 come_again()
             }
         }

@@ -1,4 +1,5 @@
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::tests_stage::{Ends, ORIGIN, Stage, cookie_of, form};
@@ -132,6 +133,64 @@ async fn a_sign_in_that_cannot_begin_says_so() {
         let page = stage.get("/_auth/login?rd=/x").send().await;
         assert_eq!((page.status, header(&page, "retry-after").is_some()), (503, retry));
         assert!(header(&page, "set-cookie").is_none());
+    }
+}
+
+/// What is logged while it lives, by this thread.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    fn begin(&self) -> tracing::subscriber::DefaultGuard {
+        let log = self.clone();
+        let subscriber = tracing_subscriber::fmt().json().flatten_event(true).with_writer(move || log.clone());
+        tracing::subscriber::set_default(subscriber.finish())
+    }
+
+    fn lines(&self) -> Vec<serde_json::Value> {
+        let written = self.0.lock().expect("the log").clone();
+        let lines = std::str::from_utf8(&written).expect("text").lines().map(serde_json::from_str);
+        lines.collect::<Result<_, _>>().expect("lines of JSON")
+    }
+}
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().expect("the log").extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn the_reference_of_a_page_leads_to_the_line_of_the_log() {
+    for (ends, target) in [
+        (Ends::Callback(CallbackError::CodeRefused), "/back?code=secret-code&state=secret-state"),
+        (Ends::ProviderDown, "/_auth/login?rd=/x"),
+        (Ends::StoreDown, "/_auth/login?rd=/x"),
+    ] {
+        for given in [&["req-1"][..], &[], &["not an id"], &["two", "ids"]] {
+            let (stage, log) = (Stage::new(), Log::default());
+            stage.provider.ends(ends.clone());
+            let guard = log.begin();
+            let asking = given.iter().fold(stage.get(target), |asking, id| asking.header("x-request-id", id));
+            let page = asking.send().await;
+            drop(guard);
+            let (_, reference) = page.body.split_once("give this reference: ").expect("a reference");
+            let (reference, _) = reference.split_once('<').expect("its end");
+            let lines = log.lines();
+            let [line] = lines.as_slice() else { panic!("{lines:?}") };
+            assert_eq!(line["request_id"], reference, "{line}");
+            if given == ["req-1"] {
+                assert_eq!(reference, "req-1");
+            } else {
+                assert!(reference.len() == 32 && reference.bytes().all(|byte| byte.is_ascii_hexdigit()), "{reference}");
+            }
+            assert!(!line.to_string().contains("secret"), "{line}");
+        }
     }
 }
 
@@ -777,7 +836,8 @@ async fn the_pages_read_as_they_were_reviewed() {
     for (name, page) in every_page(&stage).await {
         let body = page.body.split("</head>").nth(1).expect("a body");
         let lines: Vec<&str> = body.lines().filter(|line| !line.trim().is_empty()).collect();
-        insta::with_settings!({ filters => vec![(r"[0-9a-f]{64}", "[key]")], omit_expression => true }, {
+        let drawn = vec![(r"[0-9a-f]{64}", "[key]"), (r"[0-9a-f]{32}", "[id]")];
+        insta::with_settings!({ filters => drawn, omit_expression => true }, {
             insta::assert_snapshot!(format!("page_{name}"), format!("{}\n{}", page.status, lines.join("\n")));
         });
     }
