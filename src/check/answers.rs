@@ -2,7 +2,7 @@
 //! log are told.
 
 use super::assertion::AssertionError;
-use super::body::{Refusal, html_body, json_body};
+use super::body::{Reader, Refusal, html_body, json_body};
 use super::credentials;
 use super::identity_headers::{ASSERTION_HEADER, Identity};
 use super::judgement::{Check, Subject};
@@ -129,13 +129,14 @@ impl Check<'_, '_> {
         cause: Option<&'static str>,
         required: &Required,
     ) -> CheckOutcome {
-        self.deny_as(DenyKind::of(reason), subject, reason, cause, required)
+        self.deny_as(DenyKind::of(reason), (subject, None), reason, cause, required)
     }
 
+    /// A refusal for a place, and whoever is known to ask for it.
     pub(super) fn deny_as(
         &self,
         kind: DenyKind,
-        subject: Option<&Subject<'_>>,
+        (subject, principal): (Option<&Subject<'_>>, Option<&Principal>),
         reason: Reason,
         cause: Option<&'static str>,
         required: &Required,
@@ -173,7 +174,11 @@ impl Check<'_, '_> {
             request_id: &self.request_id,
             login_url: &login_url,
         };
-        denial.body = if navigation { html_body(&refusal) } else { json_body(&refusal, self.snapshot.errors.as_ref()) };
+        denial.body = if navigation {
+            html_body(&refusal, &self.reader(kind, principal, required))
+        } else {
+            json_body(&refusal, self.snapshot.errors.as_ref())
+        };
         CheckOutcome { answer: Answer::Deny(Box::new(denial)), record }
     }
 
@@ -183,6 +188,21 @@ impl Check<'_, '_> {
         let helps = kind == DenyKind::Unauthenticated && reason != Reason::MultipleCredentials;
         self.checker.ports.sessions.as_ref()?;
         self.snapshot.login.as_ref().filter(|_| helps)
+    }
+
+    /// What a person who is refused is told beside the refusal. Only who came
+    /// by a session is led to the pages of the session.
+    fn reader<'a>(&'a self, kind: DenyKind, principal: Option<&'a Principal>, required: &'a Required) -> Reader<'a> {
+        let tiers = self.snapshot.policy.tiers();
+        let label = |name: &'a String| tiers.index(name).map_or(name.as_str(), |tier| tiers.label(tier));
+        let has_sessions = self.checker.ports.sessions.is_some();
+        let by_token = self.request.header_values("authorization").next().is_some();
+        let pages = self.snapshot.login.as_ref();
+        Reader {
+            name: principal.map(Principal::shown_name),
+            tiers: required.tiers.iter().map(label).collect(),
+            pages: pages.filter(|_| kind == DenyKind::Forbidden && has_sessions && !by_token),
+        }
     }
 
     fn cors_origin(&self, subject: Option<&Subject<'_>>) -> Option<String> {

@@ -8,6 +8,7 @@ use minijinja::value::ValueKind;
 use minijinja::{AutoEscape, Environment, Output, State, UndefinedBehavior, Value};
 use serde_json::json;
 
+use super::login::LoginPlace;
 use super::outcome::{Body, DenyKind};
 use super::style::STYLE;
 use crate::policy::Required;
@@ -131,22 +132,45 @@ pub(crate) fn json_body(refusal: &Refusal<'_>, template: Option<&ErrorTemplate>)
     Body { content_type: "application/problem+json", text: problem.to_string() }
 }
 
+/// What a page tells a person beside the refusal.
+#[derive(Debug, Clone)]
+pub(crate) struct Reader<'a> {
+    /// As whom the person is known.
+    pub(crate) name: Option<&'a str>,
+    /// What the tiers that are asked for are called.
+    pub(crate) tiers: Vec<&'a str>,
+    /// Where the pages of the account are; `None` where they would not help.
+    pub(crate) pages: Option<&'a LoginPlace>,
+}
+
 /// The body for a person.
-pub(crate) fn html_body(refusal: &Refusal<'_>) -> Body {
+pub(crate) fn html_body(refusal: &Refusal<'_>, reader: &Reader<'_>) -> Body {
     let mut asks = String::new();
-    for tier in &refusal.required.tiers {
-        let _ = write!(asks, "<p>This place is for the tier <strong>{}</strong>.</p>", escape_html(tier));
+    for tier in &reader.tiers {
+        let _ = writeln!(asks, "<p>This place is for the tier <strong>{}</strong>.</p>", escape_html(tier));
     }
-    if !refusal.login_url.is_empty() {
-        let _ = write!(asks, "<p><a href=\"{}\">Sign in</a></p>", escape_html(refusal.login_url));
+    if let Some(name) = reader.name {
+        let _ = writeln!(asks, "<p>You are signed in as <strong>{}</strong>.</p>", escape_html(name));
+    }
+    let sign_in = (!refusal.login_url.is_empty()).then_some(("Sign in", refusal.login_url));
+    let account = reader.pages.map(|pages| ("Your account", pages.account()));
+    let other = reader.pages.filter(|_| reader.name.is_some());
+    let other = other.map(|pages| ("Sign out, to sign in as somebody else", pages.sign_out()));
+    let mut links = String::new();
+    for (label, href) in [sign_in, account, other].into_iter().flatten() {
+        let main = if links.is_empty() { " main" } else { "" };
+        let _ = writeln!(links, "<li><a class=\"button{main}\" href=\"{}\">{label}</a></li>", escape_html(href));
+    }
+    if !links.is_empty() {
+        let _ = write!(asks, "<nav aria-label=\"What you can do\">\n<ul class=\"actions\">\n{links}</ul>\n</nav>\n");
     }
     let text = PAGE
         .replace("{style}", STYLE)
-        .replace("{title}", title(refusal.status))
-        .replace("{status}", &refusal.status.to_string())
-        .replace("{message}", message(refusal))
-        .replace("{asks}", &asks)
-        .replace("{request_id}", &escape_html(refusal.request_id));
+        .replace("{title}", heading(refusal.status))
+        .replace("{message}", told(refusal))
+        .replace("{request_id}", &escape_html(refusal.request_id))
+        // Last: what it holds may look like one of the others.
+        .replace("{asks}", &asks);
     Body { content_type: "text/html; charset=utf-8", text }
 }
 
@@ -163,8 +187,7 @@ const PAGE: &str = "<!doctype html>
 <main>
 <h1>{title}</h1>
 <p>{message}</p>
-{asks}
-<p class=\"ref\">{status} · request {request_id}</p>
+{asks}<p class=\"ref\">If you ask for help, give this reference: {request_id}</p>
 </main>
 </body>
 </html>
@@ -200,6 +223,38 @@ const fn title(status: u16) -> &'static str {
         403 => "Forbidden",
         503 => "Service Unavailable",
         _ => "Refused",
+    }
+}
+
+/// The title for a person.
+const fn heading(status: u16) -> &'static str {
+    match status {
+        302 | 303 | 401 => "You are not signed in",
+        400 => "This address does not work",
+        403 => "You have no access here",
+        503 => "This does not work right now",
+        _ => "Refused",
+    }
+}
+
+/// The message for a person, who does not know of rules.
+const fn told(refusal: &Refusal<'_>) -> &'static str {
+    match refusal.reason {
+        Reason::NoRule => "There is nothing here for you, or the address is wrong.",
+        Reason::NoCredentials
+        | Reason::InvalidToken
+        | Reason::MultipleCredentials
+        | Reason::ExpiredToken
+        | Reason::SessionExpired
+        | Reason::InsufficientTier
+        | Reason::InsufficientScope
+        | Reason::InsufficientPermission
+        | Reason::BadTarget
+        | Reason::SpoofedHeader
+        | Reason::DisabledUser
+        | Reason::Unavailable
+        | Reason::Overloaded
+        | Reason::Ok => message(refusal),
     }
 }
 
@@ -268,7 +323,12 @@ mod tests {
     #[test]
     fn a_page_escapes_what_it_shows() {
         let required = Required { tiers: vec!["<script>".to_owned()], ..Required::default() };
-        let page = html_body(&refusal(&required)).text;
-        assert!(page.contains("&lt;script&gt;") && page.contains("r&lt;1&gt;") && !page.contains("<script>"));
+        let pages = LoginPlace::new("https://gate.example.com", "/_auth/\"<b>");
+        let reader =
+            Reader { name: Some("<script>{style}{request_id}"), tiers: vec!["<script>"], pages: pages.as_ref() };
+        let page = html_body(&refusal(&required), &reader).text;
+        assert_eq!(page.matches("<strong>&lt;script&gt;").count(), 2, "{page}");
+        assert!(page.contains("r&lt;1&gt;") && !page.contains("<script>") && !page.contains("<b>"), "{page}");
+        assert!(page.contains("{style}{request_id}"), "{page}");
     }
 }

@@ -180,6 +180,6 @@ impl Checker {
         cause: &'static str,
     ) -> CheckOutcome {
         let snapshot = self.snapshot.load_full();
-        Check::new(self, &snapshot, request).deny_as(kind, None, reason, Some(cause), &Required::default())
+        Check::new(self, &snapshot, request).deny_as(kind, (None, None), reason, Some(cause), &Required::default())
     }
 }

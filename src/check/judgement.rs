@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::checker::{Checker, Snapshot};
 use super::credentials::{self, Credentials};
 use super::login::LostSession;
-use super::outcome::CheckOutcome;
+use super::outcome::{CheckOutcome, DenyKind};
 use super::pages::OwnPages;
 use super::request_kind::{self, Preflight};
 use super::token_cache::CacheResult;
@@ -268,7 +268,8 @@ impl<'s, 'r> Check<'s, 'r> {
                 self.deny(Some(subject), reason, None, &Required::default())
             }
             (Decision::Deny(reason), None) => {
-                self.deny(Some(subject), reason, None, &subject.matched.required(tiers, subject.route_tier))
+                let required = subject.matched.required(tiers, subject.route_tier);
+                self.deny_as(DenyKind::of(reason), (Some(subject), principal), reason, None, &required)
             }
         };
         if let Some(principal) = principal {

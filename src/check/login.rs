@@ -20,6 +20,8 @@ pub struct LoginPlace {
     origin: Box<str>,
     host: Host,
     url: Box<str>,
+    account: Box<str>,
+    sign_out: Box<str>,
 }
 
 /// Why the session cookie that a browser brought is taken away from it, for the
@@ -62,13 +64,24 @@ impl LoginPlace {
     pub fn new(origin: &str, base_path: &str) -> Option<Self> {
         let (_, authority) = origin.split_once("://")?;
         let host = Host::parse(authority.as_bytes()).ok()?;
-        let url = format!("{origin}{base_path}{}", Self::PAGE).into_boxed_str();
-        Some(Self { origin: Box::from(origin), host, url })
+        let page = |page: &str| format!("{origin}{base_path}{page}").into_boxed_str();
+        let (url, account, sign_out) = (page(Self::PAGE), page("/"), page("/logout"));
+        Some(Self { origin: Box::from(origin), host, url, account, sign_out })
     }
 
     /// Whether `host` is the one of the public origin, with its port.
     pub(super) fn is_at(&self, host: &Host) -> bool {
         self.host == *host
+    }
+
+    /// The page that says who is signed in.
+    pub(super) fn account(&self) -> &str {
+        &self.account
+    }
+
+    /// The page that asks before it signs anybody out.
+    pub(super) fn sign_out(&self) -> &str {
+        &self.sign_out
     }
 
     /// Whether `origin` is exactly the public one.

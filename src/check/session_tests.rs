@@ -43,6 +43,29 @@ fn a_session_says_who_calls() {
 }
 
 #[test]
+fn a_person_without_access_is_told_who_they_are_and_where_to_go() {
+    const ACCOUNT: &str = "href=\"https://gate.example.com/_auth/\"";
+    const SIGN_OUT: &str = "href=\"https://gate.example.com/_auth/logout\"";
+    let (live, token) = (session_cookie("live"), ("authorization", &b"Bearer eyJ.eyJ.x"[..]));
+    let cookie = ("cookie", live.as_bytes());
+    for (target, headers, says, account, sign_out) in [
+        ("/post", &[cookie, NAVIGATION] as Headers, "signed in as <strong>Zoë</strong>", true, true),
+        ("/nowhere", &[cookie, NAVIGATION], "There is nothing here for you", true, false),
+        ("/nowhere", &[NAVIGATION], "There is nothing here for you", true, false),
+        ("/nowhere", &[token, NAVIGATION], "There is nothing here for you", false, false),
+        ("/apps/devel/%2e%2e/x", &[cookie, NAVIGATION], "can be read in more than one way", false, false),
+    ] {
+        let method = if target == "/post" { "POST" } else { "GET" };
+        let page = denial(ask(method, target, headers)).body.text;
+        assert!(page.contains(says), "{target}: {page}");
+        assert_eq!((page.contains(ACCOUNT), page.contains(SIGN_OUT)), (account, sign_out), "{target}: {page}");
+        assert!(page.contains("If you ask for help, give this reference: "), "{page}");
+    }
+    let program = denial(ask("POST", "/post", &[cookie])).body.text;
+    assert!(!program.contains("Zoë"), "{program}");
+}
+
+#[test]
 fn a_cookie_that_opens_nothing_makes_nobody_of_its_browser() {
     let twice = format!("{}; {}", session_cookie("live"), session_cookie("live"));
     let joined = format!("a=1,{}", session_cookie("live"));

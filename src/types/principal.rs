@@ -121,3 +121,12 @@ pub struct Principal {
     /// Every claim, for the headers an operator asked for by JSON pointer.
     pub claims: Arc<serde_json::Map<String, serde_json::Value>>,
 }
+
+impl Principal {
+    /// What a person is called: by name, else by address, else by the provider's word for them.
+    #[must_use]
+    pub fn shown_name(&self) -> &str {
+        let email = self.email.as_ref().map(Email::address);
+        self.name.as_deref().or(email).unwrap_or(&self.subject)
+    }
+}

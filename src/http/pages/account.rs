@@ -160,7 +160,7 @@ impl Pages {
         let providers = parts.relying_party.providers();
         let provider = providers.iter().find(|provider| provider.id == principal.provider);
         Person {
-            name: shown_name(principal),
+            name: principal.shown_name(),
             email: principal.email.as_ref().map(|email| email.address()),
             provider: provider.map_or(principal.provider.as_str(), |provider| &provider.label),
             tiers: self.tiers(principal, true),
@@ -187,12 +187,6 @@ fn problem(status: u16, title: &str, reason: Reason, login_url: Option<String>) 
 
 const UNREADABLE: &str = "Your sessions cannot be listed. Try again in a moment.";
 const NOT_ENDED: &str = "The session was not ended. Try again in a moment.";
-
-/// What a person is called: by name, else by address, else by the provider's word for them.
-pub(super) fn shown_name(principal: &Principal) -> &str {
-    let email = principal.email.as_ref().map(|email| email.address());
-    principal.name.as_deref().or(email).unwrap_or(&principal.subject)
-}
 
 /// The sessions of the person, this one first, then the newest; and how many are not shown.
 async fn rows(parts: &SigningIn, live: &LiveSession, own: SessionKey) -> Result<(Vec<Row>, usize), StoreError> {

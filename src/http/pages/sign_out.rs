@@ -3,7 +3,6 @@
 use metrics::counter;
 use serde_json::json;
 
-use super::account::shown_name;
 use super::content::{Kind, Notice, json_page, redirect};
 use super::request::{NoForm, Visit};
 use super::{Pages, SigningIn, Who, renewed};
@@ -16,7 +15,7 @@ impl Pages {
     pub(super) async fn confirm_sign_out(&self, visit: &Visit<'_>, parts: &SigningIn) -> Page {
         match parts.who(visit).await {
             Who::Somebody(live) => {
-                let values = json!({ "name": shown_name(&live.principal), "base": self.routes.base_path() });
+                let values = json!({ "name": live.principal.shown_name(), "base": self.routes.base_path() });
                 let onward = parts.relying_party.sign_out_origins(&live.principal.provider).await;
                 let kind = Kind::Form(&onward);
                 renewed(self.content.page(visit, (200, kind), "logout.html", "Sign out?", values), &live)
