@@ -211,6 +211,10 @@ fn allowed(allow: Allow, record: &DecisionRecord) -> CheckResponse {
         }
     }
     let mut response_headers = cors_headers(cors_origin);
+    if !set_cookies.is_empty() {
+        // The app's own answer may be cacheable; with somebody's session on it, it is not.
+        response_headers.push(overwrite("cache-control", "no-store".to_owned()));
+    }
     response_headers.extend(set_cookies.iter().map(|cookie| append("set-cookie", cookie.header_value())));
     let response = OkHttpResponse {
         headers: set,

@@ -43,7 +43,7 @@ pub(super) struct AttemptLimit {
     clients: Vec<Option<(Client, Window<7>)>>,
 }
 
-/// Who counts as one: an IPv4 address, or the /64 that somebody is given.
+/// Who counts as one: an IPv4 address, or the /48 that a site is given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Client {
     V4(u32),
@@ -117,7 +117,7 @@ impl Client {
     fn of(address: IpAddr) -> Self {
         match address.to_canonical() {
             IpAddr::V4(address) => Self::V4(address.to_bits()),
-            IpAddr::V6(address) => Self::V6(u64::try_from(address.to_bits() >> 64).unwrap_or_default()),
+            IpAddr::V6(address) => Self::V6(u64::try_from(address.to_bits() >> 80).unwrap_or_default()),
         }
     }
 }

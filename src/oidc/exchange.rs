@@ -164,11 +164,18 @@ impl<'c> AsyncHttpClient<'c> for TokenEndpoint<'_> {
     }
 }
 
+/// Refusals that are about the person and not about the client: the provider
+/// will give this grant no more tokens by itself (RFC 6749 section 4.1.2.1, OIDC
+/// Core section 3.1.2.6).
+const OF_THE_PERSON: [&str; 5] =
+    ["access_denied", "login_required", "interaction_required", "consent_required", "account_selection_required"];
+
 fn failure(error: &CoreRequestTokenError<HttpError>) -> ExchangeError {
     match error {
         RequestTokenError::Request(HttpError::Unreachable(_)) => ExchangeError::Unavailable,
         RequestTokenError::ServerResponse(answer) => match answer.error() {
             CoreErrorResponseType::InvalidGrant => ExchangeError::Grant,
+            CoreErrorResponseType::Extension(error) if OF_THE_PERSON.contains(&error.as_str()) => ExchangeError::Grant,
             CoreErrorResponseType::InvalidClient
             | CoreErrorResponseType::InvalidRequest
             | CoreErrorResponseType::InvalidScope

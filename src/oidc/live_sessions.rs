@@ -153,7 +153,7 @@ impl LiveSessions {
             }
         }
         let principal = self.ports.vouch.principal(&opened.session).ok_or(NoSession::Expired)?;
-        let set_cookie = (opened.id != *id).then(|| SetCookie::session(&opened.id, self.left(&opened)));
+        let set_cookie = opened.is_new_to_browser.then(|| SetCookie::session(&opened.id, self.left(&opened)));
         Ok(Arc::new(LiveSession { key: opened.key, principal, ends_at: ends_at(&opened), set_cookie }))
     }
 

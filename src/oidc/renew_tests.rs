@@ -54,6 +54,9 @@ async fn a_grant_that_ended_ends_and_a_failure_passes() {
     let html = |status| Answer::Raw { status, content_type: "text/html", body: "<p>".to_owned() };
     for (answer, ended) in [
         (error(400, "invalid_grant"), true),
+        (error(403, "access_denied"), true),
+        (error(400, "login_required"), true),
+        (error(400, "interaction_required"), true),
         (error(401, "invalid_client"), false),
         (error(400, "unauthorized_client"), false),
         (error(400, "invalid_request"), false),

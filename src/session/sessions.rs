@@ -61,6 +61,9 @@ pub struct Opened {
     pub session: Session,
     /// What the store held.
     pub stored: Arc<StoredSession>,
+    /// Whether the browser should be told the id: it came with an older one, and
+    /// nobody has shown this one yet.
+    pub is_new_to_browser: bool,
 }
 
 /// What may be shown of a session to those who do not hold its cookie.
@@ -137,15 +140,25 @@ impl Sessions {
     pub async fn open(&self, id: &SessionId) -> Result<Opened, SessionError> {
         let now = self.ports.clock.now();
         let mut id = id.clone();
+        let mut pointer_ends = None;
         for moves in 0..=MAX_MOVES {
             let key = SessionKey::of(&id);
             let (stored, record) = self.record(&id, key, now).await?;
             // A use that could not be written down is written at the next one.
             let _ = self.touch(key, &stored, now).await;
             match record {
-                Record::Moved(next) => id = next,
+                Record::Moved(next) => {
+                    id = next;
+                    pointer_ends = pointer_ends.min(Some(stored.ends_at)).or(Some(stored.ends_at));
+                }
                 Record::Session(session, predecessor) => {
-                    let opened = Opened { id, key, session: *session, stored };
+                    // Sealed, unlike what the store says; and a shorter lifetime counts at once.
+                    if now >= session.signed_in_at.plus(self.lifetimes.absolute) {
+                        return Err(SessionError::Unknown);
+                    }
+                    // A pointer that ends before its session is one whose successor was shown.
+                    let is_new_to_browser = pointer_ends.is_some_and(|ends_at| ends_at >= stored.ends_at);
+                    let opened = Opened { id, key, session: *session, stored, is_new_to_browser };
                     if let (Some(predecessor), 0) = (predecessor, moves) {
                         self.arrived(&opened, predecessor, now).await?;
                     }

@@ -148,14 +148,15 @@ async fn a_session_that_moved_is_found_under_both_ids_until_the_new_one_was_show
     // A proxy that hands no cookie on: the old id goes on to count.
     clock.forward(LIFETIMES.idle - Duration::from_secs(1));
     let moved = sessions.open(&first).await.unwrap();
-    assert!(moved.id != first && moved.session == more);
+    assert!(moved.id != first && moved.session == more && moved.is_new_to_browser);
     clock.forward(LIFETIMES.idle - Duration::from_secs(1));
     assert!(sessions.open(&first).await.is_ok());
 
     let shown = sessions.open(&moved.id).await.unwrap();
-    assert!(shown.id == moved.id && shown.session == more);
+    assert!(shown.id == moved.id && shown.session == more && !shown.is_new_to_browser);
     clock.forward(OLD_ID_GRACE - Duration::from_millis(1));
-    assert!(sessions.open(&first).await.is_ok(), "a request that was under way");
+    let late = sessions.open(&first).await.expect("a request that was under way");
+    assert!(!late.is_new_to_browser, "whoever kept the old id is not given the new one");
     clock.forward(Duration::from_millis(1));
     assert!(matches!(sessions.open(&first).await, Err(SessionError::Unknown)));
     assert!(sessions.open(&moved.id).await.unwrap().session == more);
@@ -213,4 +214,19 @@ async fn a_move_whose_answer_was_lost_keeps_the_session() {
     store.lose_answers(false);
     assert!(sessions.open(&id).await.is_ok());
     assert!(store.count(clock.now()).await.unwrap() >= 1);
+}
+
+#[tokio::test]
+async fn a_store_that_was_written_by_others_prolongs_nothing() {
+    let Stage { sessions, clock, store } = stage();
+    let id = sessions.begin(&session("u-1")).await.unwrap();
+    let key = SessionKey::of(&id);
+    let stored = store.find(key, clock.now()).await.unwrap().unwrap();
+    let far = clock.now().plus(LIFETIMES.absolute * 100);
+    let longer = StoredSession { idle_until: far, ends_at: far, ..StoredSession::clone(&stored) };
+    assert!(store.replace(key, 1, longer, clock.now()).await.unwrap());
+    clock.forward(LIFETIMES.absolute - Duration::from_millis(1));
+    assert!(sessions.open(&id).await.is_ok());
+    clock.forward(Duration::from_millis(1));
+    assert!(matches!(sessions.open(&id).await, Err(SessionError::Unknown)));
 }
