@@ -7,6 +7,9 @@ use tiergate_testbed::{Provider, Redis};
 use super::stage::{ask, ask_with, eventually, service, session, sign_in};
 
 const DEVEL: &str = "/apps/devel/x";
+const ANOTHER_SECRET: &str = "another secret";
+/// How long a machine that is busy may take.
+const SOON: Duration = Duration::from_secs(10);
 
 /// Case G031 of the attack corpus.
 pub(crate) fn a_record_that_was_changed_is_no_session_and_is_removed() {
@@ -22,7 +25,7 @@ pub(crate) fn a_record_that_was_changed_is_no_session_and_is_removed() {
     let put = "redis.call('HSET', KEYS[1], 'd', ";
     for (what, change) in [
         ("an older format", "string.char(0) .. string.sub(d, 2))"),
-        ("another secret", "string.sub(d, 1, 1) .. 'abcd' .. string.sub(d, 6))"),
+        (ANOTHER_SECRET, "string.sub(d, 1, 1) .. 'abcd' .. string.sub(d, 6))"),
         ("one bit", "string.sub(d, 1, -2) .. string.char((string.byte(d, -1) + 1) % 256))"),
         ("cut short", "string.sub(d, 1, 10))"),
         ("nothing", "'')"),
@@ -35,16 +38,16 @@ pub(crate) fn a_record_that_was_changed_is_no_session_and_is_removed() {
         let other = session(&sign_in(&tiergate, "devel").unwrap()).unwrap();
         let untouched = keys().into_iter().find(|key| *key != changed).unwrap();
         redis.cli(port, &["EVAL", &format!("{own}{put}{change}"), "2", &changed, &untouched]).unwrap();
-        eventually(what, Duration::from_secs(2), || {
+        eventually(what, SOON, || {
             ask_with(tiergate.http(), DEVEL, &cookie).unwrap() == (401, "session_expired".to_owned())
         });
-        eventually("the record is removed", Duration::from_secs(2), || keys() == [untouched.as_str()]);
+        // Another instance may know that secret, and open what it sealed.
+        let stays = what == ANOTHER_SECRET;
+        eventually("the record is removed", SOON, || keys().contains(&changed) == stays);
         let answer = ask(tiergate.http(), DEVEL, &[("Cookie", &cookie)]).unwrap();
         assert!(answer.header("set-cookie").is_some_and(|cookie| cookie.contains("Max-Age=0")), "{what}: it stays");
         assert_eq!(ask_with(tiergate.http(), DEVEL, &other).unwrap().0, 200, "{what}: the other one goes on");
-        redis.cli(port, &["DEL", &untouched]).unwrap();
-        eventually("the other one is gone too", Duration::from_secs(2), || {
-            ask_with(tiergate.http(), DEVEL, &other).unwrap().0 == 401
-        });
+        redis.cli(port, &["DEL", &changed, &untouched]).unwrap();
+        eventually("the other one is gone too", SOON, || ask_with(tiergate.http(), DEVEL, &other).unwrap().0 == 401);
     }
 }
