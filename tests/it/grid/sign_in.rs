@@ -245,6 +245,22 @@ fn a_person_signs_in_through_every_proxy_and_signs_out_again() {
     });
 }
 
+/// Written so that a proxy does not take it for the prefix of the pages, and asks.
+#[test]
+fn a_path_of_ours_without_a_page_leads_nobody_to_an_upstream() {
+    for_each(|stage, gateway| {
+        for host in ["localhost:8080", "other.example.com"] {
+            for target in ["//_auth/nothing", "/_auth//nothing", "/%5fauth/nothing", "/_auth/"] {
+                let asked = stage.ask(gateway, "GET", target, &[HTML, ("Host", host)])?;
+                ensure!(asked.landed.is_empty(), "{host}{target} reached {:?}", asked.landed);
+                let answered = asked.answer.status;
+                ensure!(matches!(answered, 400 | 403 | 404) || target == "/_auth/", "{host}{target}: {answered}");
+            }
+        }
+        Ok(())
+    });
+}
+
 /// What people read to the operator is in a log, not what they sent.
 #[test]
 fn the_client_does_not_choose_the_reference_on_a_page() {
