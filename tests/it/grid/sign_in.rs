@@ -261,6 +261,23 @@ fn a_path_of_ours_without_a_page_leads_nobody_to_an_upstream() {
     });
 }
 
+/// A proxy asks about what it does not take for a page, and an app would get it.
+#[test]
+fn the_start_page_is_there_without_its_slash_too() {
+    for_each(|stage, gateway| {
+        for target in ["/_auth", "/_auth?a=1", "/_auth/", "/_auth/?a=1"] {
+            let asked = stage.ask(gateway, "GET", target, &[HTML, ("Host", "localhost:8080")])?;
+            let page = refused(&asked, 200).with_context(|| target.to_owned())?;
+            ensure!(page.text().contains("Sign in</a>"), "{target}: {}", page.text());
+        }
+        for target in ["/_authx", "/_auth;/", "/_auth%2F"] {
+            let asked = stage.ask(gateway, "GET", target, &[HTML, ("Host", "localhost:8080")])?;
+            ensure!(asked.landed.is_empty() && asked.answer.status >= 400, "{target}: {}", asked.answer.status);
+        }
+        Ok(())
+    });
+}
+
 /// What people read to the operator is in a log, not what they sent.
 #[test]
 fn the_client_does_not_choose_the_reference_on_a_page() {
