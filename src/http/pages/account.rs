@@ -10,6 +10,11 @@ use crate::check::Page;
 use crate::session::{LiveSession, SessionKey, SessionListing, SetCookie, StoreError};
 use crate::types::{Principal, Reason};
 
+/// The parameter of a browser that comes from signing out here.
+const SIGNED_OUT: &str = "signed_out";
+/// The parameter of one that comes back from signing out at its provider (OIDC
+/// RP-Initiated Logout 1.0 section 3).
+const STATE: &str = "state";
 /// The most sessions on one page.
 const MAX_SHOWN: usize = 50;
 
@@ -44,14 +49,19 @@ struct UserInfo<'a> {
 impl Pages {
     /// `GET /`
     pub(super) async fn portal(&self, visit: &Visit<'_>, parts: Option<&SigningIn>) -> Page {
-        let show = |values| self.content.page(visit, (200, Kind::Plain), "portal.html", "Start page", values);
-        let Some(parts) = parts else { return show(json!({})) };
+        let show = |title, values| self.content.page(visit, (200, Kind::Plain), "portal.html", title, values);
+        let Some(parts) = parts else { return show("Start page", json!({})) };
         match parts.who(visit).await {
             Who::Somebody(live) => {
                 let person = self.person(parts, &live);
-                renewed(show(json!({ "person": person, "base": self.routes.base_path() })), &live)
+                renewed(show("Your account", json!({ "person": person, "base": self.routes.base_path() })), &live)
             }
-            Who::Nobody(_) => show(json!({ "login": self.routes.to("/login") })),
+            Who::Nobody(_) => {
+                // Anybody can write such an address: only words hang on it.
+                let [here, there] = [SIGNED_OUT, STATE].map(|name| !visit.parameters(name).is_empty());
+                let title = if here || there { "You are signed out" } else { "You are not signed in" };
+                show(title, json!({ "login": self.routes.to("/login"), "here": here, "there": there }))
+            }
             Who::Unknown => {
                 self.store_is_down(visit, "Whether you are signed in cannot be told. Try again in a moment.")
             }
@@ -60,7 +70,7 @@ impl Pages {
 
     /// `GET /me`
     pub(super) async fn me(&self, visit: &Visit<'_>, parts: Option<&SigningIn>) -> Page {
-        let Some(parts) = parts else { return problem(401, "Not signed in", Reason::NoCredentials, None) };
+        let Some(parts) = parts else { return problem(visit, 401, "Not signed in", Reason::NoCredentials, None) };
         match parts.who(visit).await {
             Who::Somebody(live) => {
                 let principal = &live.principal;
@@ -75,14 +85,14 @@ impl Pages {
                 });
                 renewed(json_page(200, "application/json", &me), &live)
             }
-            who @ (Who::Nobody(_) | Who::Unknown) => self.not_me(parts, &who),
+            who @ (Who::Nobody(_) | Who::Unknown) => self.not_me(visit, parts, &who),
         }
     }
 
     /// `GET /oauth2/userinfo`: the members of oauth2-proxy's answer, of which
     /// it leaves the last two out where they would be empty.
     pub(super) async fn userinfo(&self, visit: &Visit<'_>, parts: Option<&SigningIn>) -> Page {
-        let Some(parts) = parts else { return problem(401, "Not signed in", Reason::NoCredentials, None) };
+        let Some(parts) = parts else { return problem(visit, 401, "Not signed in", Reason::NoCredentials, None) };
         match parts.who(visit).await {
             Who::Somebody(live) => {
                 let principal = &live.principal;
@@ -94,17 +104,17 @@ impl Pages {
                 };
                 renewed(json_page(200, "application/json", &json!(userinfo)), &live)
             }
-            who @ (Who::Nobody(_) | Who::Unknown) => self.not_me(parts, &who),
+            who @ (Who::Nobody(_) | Who::Unknown) => self.not_me(visit, parts, &who),
         }
     }
 
     /// The answer for a program that asks who is signed in when nobody is known to be.
-    fn not_me(&self, parts: &SigningIn, who: &Who) -> Page {
+    fn not_me(&self, visit: &Visit<'_>, parts: &SigningIn, who: &Who) -> Page {
         if matches!(who, Who::Unknown) {
-            return problem(503, "Sessions cannot be read right now", Reason::Unavailable, None);
+            return problem(visit, 503, "Sessions cannot be read right now", Reason::Unavailable, None);
         }
         let login_url = format!("{}{}", parts.public_origin, self.routes.to("/login"));
-        problem(401, "Not signed in", Reason::NoCredentials, Some(login_url))
+        problem(visit, 401, "Not signed in", Reason::NoCredentials, Some(login_url))
     }
 
     /// `GET /sessions`
@@ -118,8 +128,7 @@ impl Pages {
             return self.store_is_down(visit, UNREADABLE);
         };
         let values = json!({ "sessions": rows, "more": more, "base": self.routes.base_path() });
-        let onward = parts.relying_party.sign_out_origins(&live.principal.provider).await;
-        renewed(self.content.page(visit, (200, Kind::Form(&onward)), "sessions.html", "Your sessions", values), &live)
+        renewed(self.content.page(visit, (200, Kind::Form(&[])), "sessions.html", "Your sessions", values), &live)
     }
 
     /// `POST /sessions/revoke` with `key`; only a session of the same person.
@@ -148,11 +157,15 @@ impl Pages {
         if own.contains(&key) && parts.sessions.end(key).await.is_err() {
             return self.store_is_down(visit, NOT_ENDED);
         }
-        let to = |page: &str| format!("{}{}", parts.public_origin, self.routes.to(page));
         if key == live.key {
-            return redirect(to("/"), &[SetCookie::clear_session(), SetCookie::clear_rounds()]);
+            return redirect(self.signed_out_url(parts), &[SetCookie::clear_session(), SetCookie::clear_rounds()]);
         }
-        renewed(redirect(to("/sessions"), &[]), &live)
+        renewed(redirect(format!("{}{}", parts.public_origin, self.routes.to("/sessions")), &[]), &live)
+    }
+
+    /// Where a browser lands that has signed out here and not at its provider.
+    pub(super) fn signed_out_url(&self, parts: &SigningIn) -> String {
+        format!("{}{}?{SIGNED_OUT}=1", parts.public_origin, self.routes.portal())
     }
 
     fn person<'a>(&self, parts: &'a SigningIn, live: &'a LiveSession) -> Person<'a> {
@@ -177,8 +190,16 @@ impl Pages {
     }
 }
 
-fn problem(status: u16, title: &str, reason: Reason, login_url: Option<String>) -> Page {
-    let mut problem = json!({ "type": "about:blank", "title": title, "status": status, "reason": reason.as_str() });
+fn problem(visit: &Visit<'_>, status: u16, title: &str, reason: Reason, login_url: Option<String>) -> Page {
+    let detail = if status == 503 { "Try again in a moment." } else { "The request brings no session that is live." };
+    let mut problem = json!({
+        "type": "about:blank",
+        "title": title,
+        "status": status,
+        "detail": detail,
+        "reason": reason.as_str(),
+        "request_id": visit.request_id(),
+    });
     if let (Some(problem), Some(url)) = (problem.as_object_mut(), login_url) {
         problem.insert("login_url".to_owned(), url.into());
     }

@@ -200,10 +200,32 @@ impl Pages {
 
     fn store_is_down(&self, visit: &Visit<'_>, text: &str) -> Page {
         let notice = Notice::new(503, "Sessions cannot be read right now", text).reason(Reason::Unavailable);
-        let again = notice.action("To the start page", self.routes.portal());
-        let mut page = self.content.notice(visit, &again);
+        let notice = match self.again(visit) {
+            Some(again) => notice.action("Try again", again),
+            None => notice,
+        };
+        let mut page = self.content.notice(visit, &notice.action("To the start page", self.routes.portal()));
         page.headers.push(("retry-after", "5".to_owned()));
         page
+    }
+
+    /// The page to look at once more, where looking changes nothing.
+    fn again(&self, visit: &Visit<'_>) -> Option<String> {
+        match self.routes.find(visit.path())? {
+            Route::Portal => Some(self.routes.portal()),
+            Route::Logout => Some(self.routes.to("/logout")),
+            Route::Sessions | Route::Revoke => Some(self.routes.to("/sessions")),
+            Route::Login => {
+                let query = std::str::from_utf8(visit.query()).ok()?;
+                Some(self.routes.to(&if query.is_empty() { "/login".to_owned() } else { format!("/login?{query}") }))
+            }
+            Route::Callback(_)
+            | Route::BackChannel
+            | Route::FrontChannel
+            | Route::Me
+            | Route::UserInfo
+            | Route::Jwks => None,
+        }
     }
 
     /// A request that changes something has to come from one of these pages.

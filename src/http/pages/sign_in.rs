@@ -23,7 +23,7 @@ impl Pages {
     pub(super) async fn login(&self, visit: &Visit<'_>, parts: &SigningIn) -> Page {
         if visit.is_framed() {
             let text = "Signing in does not work inside another page. Open this site in a tab of its own.";
-            return self.content.notice(visit, &Notice::new(403, "Sign in in your own tab", text));
+            return self.content.notice(visit, &Notice::new(403, "Sign in from a tab of its own", text));
         }
         let target = self.return_target(visit, parts);
         let form_lost = visit.parameter(LoginPlace::FORM_LOST).is_some();

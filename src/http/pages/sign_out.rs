@@ -21,7 +21,7 @@ impl Pages {
                 renewed(self.content.page(visit, (200, kind), "logout.html", "Sign out?", values), &live)
             }
             Who::Nobody(_) => {
-                let notice = Notice::new(200, "You are signed out", "Nobody is signed in in this browser.")
+                let notice = Notice::new(200, "You are signed out", "Nobody is signed in with this browser.")
                     .action("To the start page", self.routes.portal());
                 self.content.notice(visit, &notice)
             }
@@ -53,7 +53,7 @@ impl Pages {
             },
             SessionCookie::None | SessionCookie::Malformed | SessionCookie::Multiple => None,
         };
-        let next = next.unwrap_or_else(|| format!("{}{}", parts.public_origin, self.routes.portal()));
+        let next = next.unwrap_or_else(|| self.signed_out_url(parts));
         redirect(next, &[SetCookie::clear_session(), SetCookie::clear_rounds()])
     }
 

@@ -418,7 +418,7 @@ async fn signing_out_leads_to_the_provider_or_to_the_portal() {
     let post = |cookie: &str, body: &str| form(stage.get("/_auth/logout").method("POST").cookie(cookie), body);
     let cookie = stage.signed_in("u-1").await;
     let page = post(&cookie, "").send().await;
-    assert_eq!((page.status, location(&page)), (303, "https://portal.example.com/_auth/"));
+    assert_eq!((page.status, location(&page)), (303, "https://portal.example.com/_auth/?signed_out=1"));
     assert!(sets(&page, CLEARED_SESSION) && sets(&page, CLEARED_ROUNDS));
     for absent in
         [cookie.as_str(), "", "__Host-tiergate-session=x", "__Host-tiergate-session=x; __Host-tiergate-session=y"]
@@ -670,10 +670,19 @@ async fn a_form_that_came_to_the_check_changes_nothing_and_says_why() {
 }
 
 #[tokio::test]
+async fn a_program_that_is_nobody_gets_a_whole_problem() {
+    let stage = Stage::new();
+    let page = stage.program("GET", "/_auth/me").header("x-request-id", "req-1").send().await;
+    let problem: serde_json::Value = serde_json::from_str(&page.body).expect("a problem");
+    assert_eq!((page.status, problem["request_id"].as_str()), (401, Some("req-1")));
+    assert!(problem["detail"].is_string() && problem["login_url"].is_string(), "{problem}");
+}
+
+#[tokio::test]
 async fn the_seed_paths_lead_here_too() {
     let stage = Stage::with_seed_paths();
     assert_eq!(stage.get("/login?rd=/x").send().await.status, 303);
-    assert!(stage.get("/dashboard").send().await.body.contains("Start page"));
+    assert!(stage.get("/dashboard").send().await.body.contains("You are not signed in"));
     let cookie = stage.signed_in("u-1").await;
     assert!(stage.get("/logout").cookie(&cookie).send().await.body.contains("Sign out?"));
     let page = stage.get("/login?rd=/logout").cookie(&cookie).send().await;
@@ -702,7 +711,7 @@ async fn the_paths_of_oauth2_proxy_lead_here_too() {
         assert_eq!(location(&page), "https://portal.example.com/_auth/", "{own}");
     }
     let posted = form(stage.get("/oauth2/sign_out?rd=/apps/x").method("POST").cookie(&cookie), "").send().await;
-    assert_eq!((posted.status, location(&posted)), (303, "https://portal.example.com/_auth/"));
+    assert_eq!((posted.status, location(&posted)), (303, "https://portal.example.com/_auth/?signed_out=1"));
     assert!(!stage.is_live(&cookie).await && sets(&posted, CLEARED_SESSION));
 }
 
@@ -771,6 +780,8 @@ async fn every_page(stage: &Stage) -> Vec<(&'static str, Page)> {
     let mut pages = vec![
         ("portal", stage.get("/_auth/").cookie(&cookie).send().await),
         ("portal_signed_out", stage.get("/_auth/").send().await),
+        ("landing", stage.get("/_auth/?signed_out=1").send().await),
+        ("landing_from_provider", stage.get("/_auth/?state=s").send().await),
         ("portal_without_sign_in", Stage::without_sign_in().get("/_auth/").send().await),
         ("choose", two.get("/_auth/login?rd=/apps/x").send().await),
         ("sign_out", stage.get("/_auth/logout").cookie(&cookie).send().await),
