@@ -53,6 +53,8 @@ pub trait Vouch: Send + Sync {
         &'a self,
         session: &'a Session,
     ) -> Pin<Box<dyn Future<Output = Result<Session, RenewError>> + Send + 'a>>;
+    /// Tells the provider that nobody will use the tokens of this session.
+    fn give_back(&self, session: &Session);
 }
 
 /// What became of a refresh; for the metrics.
@@ -269,8 +271,11 @@ impl LiveSessions {
                 Ok(false) => match self.look(id, &current).await {
                     // An answer was lost and the write was not.
                     Look::Newer => return (Landed::Done, Refreshed::Renewed),
-                    // Signed out meanwhile.
-                    Look::Gone => return (Landed::Ended, Refreshed::Renewed),
+                    // Signed out meanwhile: what was revoked then are the tokens before these.
+                    Look::Gone => {
+                        self.ports.vouch.give_back(renewed);
+                        return (Landed::Ended, Refreshed::Renewed);
+                    }
                     // Something else about it was written.
                     Look::Same(now) => current = *now,
                     Look::Unknown => {}

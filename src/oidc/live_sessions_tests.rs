@@ -15,6 +15,7 @@ struct Rotating {
     /// The number of the one refresh token that counts.
     good: AtomicU32,
     exchanges: AtomicU32,
+    given_back: Mutex<Vec<String>>,
     answer: Mutex<Answer>,
 }
 
@@ -61,7 +62,7 @@ impl Vouch for Rotating {
                 Answer::Down => return Err(RenewError::Passing),
                 Answer::Panics => panic!("as the test wants"),
             }
-            let given = session.refresh_token.as_ref().map(|token| token.expose().to_owned()).unwrap_or_default();
+            let given = refresh_token(session);
             let good = self.good.load(Ordering::SeqCst);
             if given != format!("refresh-{good}") {
                 return Err(RenewError::Ended);
@@ -76,6 +77,14 @@ impl Vouch for Rotating {
             Ok(renewed)
         })
     }
+
+    fn give_back(&self, session: &Session) {
+        self.given_back.lock().unwrap_or_else(PoisonError::into_inner).push(refresh_token(session));
+    }
+}
+
+fn refresh_token(session: &Session) -> String {
+    session.refresh_token.as_ref().map(|token| token.expose().to_owned()).unwrap_or_default()
 }
 
 #[derive(Default)]
@@ -104,6 +113,7 @@ impl Stage {
             clock: clock.clone(),
             good: AtomicU32::new(1),
             exchanges: AtomicU32::new(0),
+            given_back: Mutex::default(),
             answer: Mutex::new(Answer::Good),
         });
         let told = Arc::new(Told::default());
@@ -255,6 +265,7 @@ async fn who_signs_out_during_a_refresh_stays_signed_out() {
     stage.sessions.end(crate::session::SessionKey::of(&id)).await.unwrap();
     stage.until(|| stage.told().len() == 1).await;
     assert_eq!(stage.live.find(&id).await.unwrap_err(), NoSession::Unknown);
+    assert_eq!(*stage.provider.given_back.lock().unwrap_or_else(PoisonError::into_inner), ["refresh-2"]);
 }
 
 #[tokio::test]

@@ -106,6 +106,10 @@ impl Vouch for RelyingParty {
     ) -> Pin<Box<dyn Future<Output = Result<Session, RenewError>> + Send + 'a>> {
         Box::pin(Self::renew(self, session))
     }
+
+    fn give_back(&self, session: &Session) {
+        self.revoke(session);
+    }
 }
 
 #[cfg(test)]
