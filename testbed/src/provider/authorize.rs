@@ -45,7 +45,8 @@ pub(super) async fn page(
     }
     let action = escape(&format!("/authorize?{}", raw.unwrap_or_default()));
     Html(format!(
-        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>Sign in</title><style>{STYLE}</style></head>\n\
+        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"><title>Sign in</title><style>{STYLE}</style></head>\n\
          <body><main><h1>Who are you today?</h1><p>A development provider: no passwords, one click.</p>\n\
          <form method=\"post\" action=\"{action}\">\n{buttons}</form></main></body></html>\n"
     ))
@@ -139,9 +140,9 @@ fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;")
 }
 
-const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;background:#f4f5f7;margin:0}\
-    main{max-width:26rem;margin:8vh auto;background:#fff;border-radius:12px;padding:2rem;box-shadow:0 2px 12px #0002}\
-    h1{font-size:1.3rem;margin:0}p{color:#555;margin:.3rem 0 1.2rem}\
-    button{display:block;width:100%;text-align:left;font:inherit;padding:.6rem .8rem;margin:.4rem 0;border:1px solid #ccd;\
-    border-radius:8px;background:#fff;cursor:pointer}button:hover,button:focus{border-color:#36c;background:#f2f6ff}\
-    small{display:block;color:#555}";
+const STYLE: &str = ":root{color-scheme:light dark}body{font:16px/1.5 system-ui,sans-serif;background:light-dark(#f4f5f7,#14171b);color:light-dark(#1b1f24,#e8ebef);margin:0;padding:0 1rem}\
+    main{max-width:26rem;margin:8vh auto;background:light-dark(#fff,#1d2127);border-radius:12px;padding:2rem;box-shadow:0 2px 12px #0002}\
+    h1{font-size:1.3rem;margin:0}p{color:light-dark(#555,#a9b2bd);margin:.3rem 0 1.2rem}\
+    button{display:block;width:100%;text-align:left;font:inherit;padding:.6rem .8rem;margin:.4rem 0;border:1px solid light-dark(#ccd,#3a414b);\
+    border-radius:8px;background:light-dark(#fff,#1d2127);color:inherit;cursor:pointer}button:hover,button:focus{border-color:#36c;background:light-dark(#f2f6ff,#22304a)}\
+    small{display:block;color:light-dark(#555,#a9b2bd)}";

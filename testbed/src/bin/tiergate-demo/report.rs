@@ -75,7 +75,8 @@ fn verdict(table: &Table) -> String {
     if table.wrong() == 0 {
         return format!(
             "\n{} All {all} answers, measured just now, are what the policy says.\n\
-             200 and 101 came from the app itself; 401 asks for a token; 403 means that the token's tier is too low.\n",
+             200 and 101 came from the app itself; 401 asks for a token; 403 means that the token's tier is too low.\n\
+             A browser is sent to sign in (302) where the table says 401.\n",
             paint(GREEN, "✓"),
         );
     }
