@@ -28,6 +28,7 @@
 )]
 
 pub mod app;
+pub mod apps;
 pub mod backend;
 pub mod check;
 pub mod cli;

@@ -85,6 +85,7 @@ static SERVICE: LazyLock<CheckService> = LazyLock::new(|| {
     };
     let snapshot = Snapshot {
         policy: Policy::compile(&document, &[]).expect("policy"),
+        catalogue: Arc::default(),
         issuers: Issuers::default(),
         identity: IdentityHeaders::new(&[HeaderProfile::XAuth], &[], &[]),
         errors: None,

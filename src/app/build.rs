@@ -1,5 +1,7 @@
 //! From a config to the parts of the service.
 
+use std::sync::Arc;
+
 use crate::backend::jwks_fetch::JwksSettings;
 use crate::backend::jwks_source::JwksSource;
 use crate::check::{LoginPlace, Snapshot};
@@ -13,8 +15,10 @@ use crate::token::Issuers;
 /// # Errors
 /// When two providers share an issuer, which a valid config excludes.
 pub fn snapshot(config: &Config) -> anyhow::Result<Snapshot> {
+    let assembled = config.assemble(&[]);
     Ok(Snapshot {
-        policy: config.policy.clone(),
+        policy: assembled.policy,
+        catalogue: Arc::new(assembled.catalogue),
         issuers: issuers(config)?,
         identity: config.identity_headers.clone(),
         errors: config.error_template.clone(),

@@ -13,6 +13,7 @@ use super::outcome::{CheckOutcome, DecisionRecord, DenyKind};
 use super::pages::OwnPages;
 use super::places::Places;
 use super::token_cache::TokenCache;
+use crate::apps::Catalogue;
 use crate::policy::{Policy, Required};
 use crate::session::{NoSession, SessionId, SessionSource};
 use crate::token::{Issuers, KeyRefresh, KeySource};
@@ -24,8 +25,10 @@ const MAX_WAITING: usize = 256;
 
 /// Everything a check is decided by; replaced whole, never changed.
 pub struct Snapshot {
-    /// Tiers and rules.
+    /// Tiers and rules, those of the apps among them.
     pub policy: Policy,
+    /// The apps, of one make with the policy.
+    pub catalogue: Arc<Catalogue>,
     /// Whose tokens count.
     pub issuers: Issuers,
     /// What the upstream is told.

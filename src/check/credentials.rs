@@ -177,6 +177,7 @@ mod tests {
             host: None,
             headers,
             route_tier: None,
+            route_app: None,
             request_id: None,
         }
     }

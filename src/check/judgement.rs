@@ -50,7 +50,18 @@ pub(super) struct Subject<'s> {
     pub(super) host: Option<Host>,
     pub(super) matched: Matched<'s>,
     pub(super) route_tier: Option<TierIndex>,
+    /// What stands where the proxy's route leads, when that is another app than
+    /// the one that is served here: the catalogue has changed, the route not so far.
+    pub(super) stale_route: Option<StaleRoute<'s>>,
     pub(super) preflight: Option<Preflight>,
+}
+
+/// What an app asks that a route leads to though another one is served there.
+pub(super) enum StaleRoute<'s> {
+    /// The app is still in the catalogue: the rule of the same page of it.
+    Rule(Matched<'s>),
+    /// It is not any more: the tier it had.
+    Tier(TierIndex),
 }
 
 /// One request under one snapshot.
@@ -106,7 +117,12 @@ impl<'s, 'r> Check<'s, 'r> {
             // The route asks for a tier that nobody can hold.
             Some(None) => return refuse(Reason::NoRule, "unknown_route_tier"),
         };
-        let subject = Subject { path, host, matched, route_tier, preflight };
+        let method = preflight.as_ref().map_or_else(|| self.method(), |preflight| preflight.method.as_str().into());
+        let stale_route = match self.stale_route(host.as_ref(), &path, &method) {
+            Ok(stale) => stale,
+            Err(cause) => return refuse(Reason::NoRule, cause),
+        };
+        let subject = Subject { path, host, matched, route_tier, stale_route, preflight };
         match subject.path.encoded().without(matched.rule().encoded()).refusal() {
             Some(error) => Step::Done(self.refuse(Some(&subject), Reason::BadTarget, error.as_str())),
             None if self.has_other_reading(&subject) => {
@@ -114,6 +130,32 @@ impl<'s, 'r> Check<'s, 'r> {
             }
             None => Step::Ask(subject),
         }
+    }
+
+    /// What is asked besides because the proxy's route leads elsewhere than the
+    /// catalogue says.
+    fn stale_route(
+        &self,
+        host: Option<&Host>,
+        path: &CanonicalPath,
+        method: &str,
+    ) -> Result<Option<StaleRoute<'s>>, &'static str> {
+        let Some(route) = self.request.route_app else { return Ok(None) };
+        let Snapshot { policy, catalogue, .. } = self.snapshot;
+        let served = catalogue.serving(host, path.as_str());
+        if served.is_some_and(|app| app.id.is_written(route)) {
+            return Ok(None);
+        }
+        let Some(app) = catalogue.with_id(route) else {
+            let tier = route.split_once('/').and_then(|(tier, _)| policy.tiers().index(tier));
+            return tier.map(|tier| Some(StaleRoute::Tier(tier))).ok_or("unknown_route_app");
+        };
+        // The same page of the app that will answer, at its own place.
+        let below = served.and_then(|app| path.as_str().strip_prefix(app.path.prefix()));
+        let page = format!("{}{}", app.path.prefix(), below.filter(|below| !below.is_empty()).unwrap_or("/"));
+        let page = CanonicalPath::parse(page.as_bytes()).map_err(|_| "route_of_another_app")?;
+        let found = policy.find(app.host.as_ref().or(host), &page, method);
+        found.map(|matched| Some(StaleRoute::Rule(matched))).ok_or("route_of_another_app")
     }
 
     /// Whether a program that decodes the characters which the rule lets stand
@@ -258,7 +300,12 @@ impl<'s, 'r> Check<'s, 'r> {
             return self.answer_preflight(subject, preflight);
         }
         let tiers = self.snapshot.policy.tiers();
-        let mut outcome = match (subject.matched.decide(tiers, principal, subject.route_tier), refused) {
+        let decision = match (subject.matched.decide(tiers, principal, subject.route_tier), &subject.stale_route) {
+            (Decision::Allow(_), Some(StaleRoute::Rule(other))) => other.decide(tiers, principal, None),
+            (Decision::Allow(_), Some(StaleRoute::Tier(tier))) => subject.matched.decide(tiers, principal, Some(*tier)),
+            (decision, _) => decision,
+        };
+        let mut outcome = match (decision, refused) {
             (Decision::Allow(_), _) if self.request.method != self.method() => {
                 self.refuse(Some(subject), Reason::BadTarget, "method_spelling")
             }

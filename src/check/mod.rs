@@ -17,6 +17,7 @@ mod credentials;
 mod identity_headers;
 mod judgement;
 mod login;
+mod openings;
 mod outcome;
 mod own_page;
 mod pages;
@@ -34,6 +35,7 @@ pub use identity_headers::{
     ASSERTION_HEADER, COOKIE_HEADER, HeaderProfile, IdentityHeaders, QUERY_HEADER, WEBSOCKET_PROTOCOL_HEADER,
 };
 pub use login::{LoginPlace, LoginRedirect, LostSession};
+pub use openings::{Access, Opening};
 pub use outcome::{Allow, Answer, Body, CheckOutcome, DecisionRecord, Denial, DenyKind, Response};
 pub use pages::{OwnPages, Page, PageRequest, Sender};
 pub(crate) use request_kind::{is_navigation, is_request_id};

@@ -16,6 +16,7 @@ pub(super) fn view<'a>(protocol: Protocol, method: &'a str, target: &'a str, hea
         host: Some(b"gate.example.com"),
         headers,
         route_tier: None,
+        route_app: None,
         request_id: None,
     }
 }

@@ -56,7 +56,7 @@ pub(super) fn run(args: &ExplainArgs) -> Result<Exit, Failure> {
         (None, true) => None,
         (None, false) => Some(Arc::new(names.principal(&config)?)),
     };
-    if !question.has_host() && config.policy.rules().iter().any(Rule::names_host) {
+    if !question.has_host() && config.policy.rules().any(Rule::names_host) {
         eprintln!("note: no host was given, so no rule with a `host` is considered");
     }
     let explanation = WhatIf::new(&config)?.ask(question, caller);

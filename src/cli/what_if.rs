@@ -100,6 +100,7 @@ impl WhatIf {
             host: host.map(str::as_bytes),
             headers: &[],
             route_tier: None,
+            route_app: None,
             request_id: None,
         };
         let record = self.checker.what_if(&request, caller.as_deref());

@@ -48,8 +48,10 @@ pub(crate) struct ConfigFile {
     pub(crate) sessions: Option<SessionsFile>,
     /// The user directory.
     pub(crate) directory: Option<DirectoryFile>,
-    /// A directory with one YAML file for each app.
-    pub(crate) apps_dir: Option<String>,
+    /// A directory, or several, with the apps: one YAML file each, or a folder `<tier>/<app>/` each. Watched.
+    pub(crate) apps_dir: Option<AppsDirFile>,
+    /// What the apps have where they say nothing themselves.
+    pub(crate) apps_defaults: AppsDefaultsFile,
     /// Apps, written here in place of files.
     pub(crate) apps: Vec<AppFile>,
 }
@@ -318,19 +320,70 @@ pub(crate) struct DirectoryFile {
     pub(crate) url_file: Option<String>,
 }
 
-/// One app of the catalogue.
+/// Where the apps are.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub(crate) enum AppsDirFile {
+    /// One directory.
+    One(String),
+    /// Several.
+    Several(Vec<String>),
+}
+
+/// What apps have where they say nothing themselves.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AppsDefaultsFile {
+    /// Where the proxy finds an app, such as `http://{name}:8000`; `{name}` and `{tier}` stand for the app's own.
+    pub(crate) upstream: Option<String>,
+    /// Whom to ask about an app.
+    pub(crate) owner: Option<String>,
+    /// The path at the upstream that answers with success while all is well, such as `/healthz`.
+    pub(crate) health: Option<String>,
+}
+
+/// One app of the catalogue, here or in a file of its own.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct AppFile {
-    /// Its short name, unique among the apps: lower-case letters, digits and `-`.
+    /// Its short name, unique in its tier: lower-case letters, digits and `-`. That of the file or the folder when absent.
     #[schemars(regex(pattern = "^[a-z0-9-]+$"))]
-    pub(crate) name: String,
-    /// The tier that opens it.
-    pub(crate) tier: String,
-    /// Where the proxy finds it, such as `http://127.0.0.1:3000`.
-    pub(crate) upstream: String,
+    pub(crate) name: Option<String>,
+    /// The tier that opens it. In a folder `<tier>/<app>/` that of the place when absent.
+    pub(crate) tier: Option<String>,
+    /// Where the proxy finds it, such as `http://127.0.0.1:3000`; `apps_defaults.upstream` when absent.
+    pub(crate) upstream: Option<String>,
+    /// The path it is served below; `/apps/<tier>/<name>` when absent. `{tier}` and `{name}` stand for the app's own.
+    pub(crate) path: Option<String>,
+    /// The host it is served on; every host when absent.
+    pub(crate) host: Option<String>,
+    /// Whether the proxy takes the path off before it hands a request on; `strip` when absent.
+    pub(crate) prefix: Option<PrefixFile>,
     /// What people read in place of the name.
     pub(crate) title: Option<String>,
-    /// One sentence about it.
+    /// One or two sentences about it.
     pub(crate) description: Option<String>,
+    /// A small picture: an emoji, or a path below the app's own such as `/static/icon.svg`.
+    pub(crate) icon: Option<String>,
+    /// Whom to ask about it: a name, a team, an e-mail address.
+    pub(crate) owner: Option<String>,
+    /// Its version.
+    pub(crate) version: Option<String>,
+    /// Whether the portal leaves it out; it can be opened all the same.
+    pub(crate) hidden: Option<bool>,
+    /// The path at the upstream that answers with success while all is well, such as `/healthz`.
+    pub(crate) health: Option<String>,
+    /// Further rules, their paths relative to the app's. Each asks for the app's tier too, unless it names a tier.
+    #[serde(default)]
+    pub(crate) rules: Vec<RuleFile>,
+}
+
+/// What becomes of an app's path on the way to its upstream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum PrefixFile {
+    /// The upstream sees what stands behind it, and the header `X-Forwarded-Prefix`.
+    Strip,
+    /// The upstream sees all of it.
+    Keep,
 }

@@ -8,6 +8,7 @@
 //! Nothing here opens a file or reads the environment: [`Sources`] brings the
 //! text, the variables and a way to read secret files.
 
+mod apps;
 mod check;
 mod dotenv;
 mod duration;
@@ -31,25 +32,28 @@ mod yaml;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use ipnet::IpNet;
 use serde::Deserialize;
 use serde_json::Value;
 
+pub use apps::{AppPlace, AppText};
 use check::Check;
 pub use check::ReadSecret;
 pub use dotenv::with_dotenv;
 use fault::Fault;
 pub use fault::{ConfigError, ConfigErrors, Place};
-use file::{ConfigFile, SessionsFile};
+use file::{AppsDefaultsFile, ConfigFile, SessionsFile};
 pub use identity_provider::{IdentityProvider, Jwks, JwksSource};
 pub use listen::{Listen, ListenAddress, PublicUrl};
 pub use login::Login;
 use node::Node;
 pub use schema::schema;
-pub use sections::{App, Compat, Limits, Log, LogFormat, LogLevel};
+pub use sections::{Compat, Limits, Log, LogFormat, LogLevel};
 pub use sessions::{Directory, DirectoryKind, RedisTopology, SessionStoreAddress, Sessions};
 
+use crate::apps::Entry;
 use crate::check::{AssertionSettings, ErrorTemplate, IdentityHeaders};
 use crate::policy::Policy;
 use crate::policy::document::PolicyDocument;
@@ -90,10 +94,12 @@ pub struct Config {
     pub sessions: Option<Sessions>,
     /// The user directory.
     pub directory: Option<Directory>,
-    /// A directory with one YAML file for each app.
-    pub apps_dir: Option<PathBuf>,
+    /// The directories with the apps' files and folders.
+    pub apps_dirs: Vec<PathBuf>,
+    /// What apps have where they say nothing themselves.
+    apps_defaults: AppsDefaultsFile,
     /// Apps written in the config itself.
-    pub apps: Vec<App>,
+    pub apps: Vec<Arc<Entry>>,
     /// What the operator should know though nothing is wrong; one sentence each.
     pub notices: Vec<String>,
 }
@@ -181,11 +187,14 @@ impl Config {
         let sessions = file.sessions.clone().or_else(|| signs_in.then(SessionsFile::default));
         let sessions = sessions.map(|sessions| Sessions::read(&sessions, check));
         let directory = file.directory.as_ref().and_then(|directory| Directory::read(directory, check));
-        let apps_dir = file.apps_dir.as_deref().map(|path| check.path("/apps_dir", path));
-        let apps = sections::read_apps(&file, check);
+        let apps_dirs = apps::read_dirs(file.apps_dir.as_ref(), check);
         say_what_waits(&file, check);
         let policy_document = PolicyDocument { tiers: file.tiers, rules: file.rules };
         let policy = policy::read(&policy_document, declared, check);
+        let apps_defaults = file.apps_defaults;
+        let context = apps::Context { policy: policy.as_ref(), base_path: &base_path, defaults: &apps_defaults };
+        apps::check_defaults(&apps_defaults, check);
+        let apps = apps::read_inline(&file.apps, &context, check);
         if let (Some(policy), Some(public_url)) = (&policy, &public_url) {
             login::say_what_is_covered(&identity_providers, policy, public_url, check);
         }
@@ -206,7 +215,8 @@ impl Config {
             log: Log::read(&file.log),
             sessions,
             directory,
-            apps_dir,
+            apps_dirs,
+            apps_defaults,
             apps,
             notices: Vec::new(),
         })
@@ -239,9 +249,6 @@ fn check_login_has_a_place(file: &ConfigFile, check: &mut Check<'_>) {
 fn say_what_waits(file: &ConfigFile, check: &mut Check<'_>) {
     if file.directory.is_some() {
         check.notice("`directory` is read, but this version asks no user directory yet");
-    }
-    if file.apps_dir.is_some() || !file.apps.is_empty() {
-        check.notice("`apps` and `apps_dir` are read, but this version shows no catalogue yet");
     }
 }
 

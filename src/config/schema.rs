@@ -1,10 +1,11 @@
 //! The JSON Schema of the config file: what editors complete from, what the
 //! structure is checked against, and what a variable's path is looked up in.
 
+use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
-use super::file::ConfigFile;
+use super::file::{AppFile, ConfigFile};
 use super::node::steps;
 
 /// The JSON Schema (draft 2020-12) of the config file as it is written, before
@@ -21,7 +22,11 @@ pub fn schema() -> Value {
 
 /// The schema of the config with its variables filled in.
 fn of_values() -> Value {
-    let mut schema = SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<ConfigFile>().to_value();
+    values::<ConfigFile>()
+}
+
+fn values<T: JsonSchema>() -> Value {
+    let mut schema = SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<T>().to_value();
     each_schema(&mut schema, &mut forbid_null);
     schema
 }
@@ -29,7 +34,15 @@ fn of_values() -> Value {
 /// The schema of the values without what the sections judge themselves, in
 /// better words.
 pub(crate) fn structure() -> Value {
-    let mut schema = of_values();
+    structural(of_values())
+}
+
+/// The same for an app in a file of its own.
+pub(crate) fn app_structure() -> Value {
+    structural(values::<AppFile>())
+}
+
+fn structural(mut schema: Value) -> Value {
     each_schema(&mut schema, &mut |schema| {
         for keyword in ["pattern", "minItems"] {
             schema.shift_remove(keyword);

@@ -2,11 +2,9 @@
 
 use std::time::Duration;
 
-use super::check::{Check, is_short_name};
+use super::check::Check;
 use super::fault::{Fault, quoted};
-use super::file::{AppFile, CompatFile, ConfigFile, ErrorsFile, LimitsFile, LogFile, LogFormatFile, LogLevelFile};
-use super::node::push;
-use super::url::HttpUrl;
+use super::file::{CompatFile, ErrorsFile, LimitsFile, LogFile, LogFormatFile, LogLevelFile};
 use crate::check::{ErrorTemplate, TemplateError};
 use crate::policy::nearest;
 use crate::token::IssuerSettings;
@@ -161,66 +159,4 @@ fn unknown_variables(text: &str) -> Vec<String> {
         template.undeclared_variables(false).into_iter().filter(|name| !provided.contains(&name.as_str())).collect();
     unknown.sort();
     unknown
-}
-
-/// One app of the catalogue.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct App {
-    /// Its short name, unique among the apps.
-    pub name: String,
-    /// The tier that opens it; one of the config's.
-    pub tier: String,
-    /// Where the proxy finds it.
-    pub upstream: String,
-    /// What people read in place of the name.
-    pub title: Option<String>,
-    /// One sentence about it.
-    pub description: Option<String>,
-}
-
-pub(crate) fn read_apps(file: &ConfigFile, check: &mut Check<'_>) -> Vec<App> {
-    let mut apps: Vec<App> = Vec::new();
-    for (position, app) in file.apps.iter().enumerate() {
-        let pointer = push("/apps", &position.to_string());
-        if let Some(twin) = apps.iter().position(|held| held.name == app.name) {
-            let fault = Fault::new(push(&pointer, "name"), format!("two apps have the name {}", quoted(&app.name)));
-            check.fault(fault.other(push(&push("/apps", &twin.to_string()), "name")).hint("give each its own"));
-        }
-        apps.push(read_app(&pointer, app, file, check));
-    }
-    apps
-}
-
-fn read_app(pointer: &str, app: &AppFile, file: &ConfigFile, check: &mut Check<'_>) -> App {
-    if !is_short_name(&app.name) {
-        let fault = Fault::new(
-            push(pointer, "name"),
-            format!("the name {} is not made of lower-case letters, digits and `-`", quoted(&app.name)),
-        );
-        check.fault(fault.hint("use `title` for what people read"));
-    }
-    let tiers = || file.tiers.0.iter().map(|(name, _)| name.as_str());
-    if check.is_sound("tiers") && !tiers().any(|name| name == app.tier) {
-        let fault = Fault::new(push(pointer, "tier"), format!("there is no tier {}", quoted(&app.tier)));
-        check.fault(match nearest(&app.tier, tiers()) {
-            Some(similar) => fault.hint(format!("did you mean `{similar}`?")),
-            None => fault.hint("declare it under `tiers`"),
-        });
-    }
-    let upstream_at = push(pointer, "upstream");
-    if let Some(url) = check.ok(HttpUrl::read(&upstream_at, &app.upstream))
-        && url.has_query
-    {
-        check.fault(
-            Fault::new(upstream_at, format!("{} has a query", quoted(&app.upstream)))
-                .hint("remove `?` and what follows"),
-        );
-    }
-    App {
-        name: app.name.clone(),
-        tier: app.tier.clone(),
-        upstream: app.upstream.clone(),
-        title: app.title.clone(),
-        description: app.description.clone(),
-    }
 }

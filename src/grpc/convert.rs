@@ -20,6 +20,8 @@ use crate::types::{Protocol, RequestView};
 
 /// The key of `context_extensions` by which a route raises its tier.
 const ROUTE_TIER: &str = "tiergate.tier";
+/// The key of the app that an Envoy route leads to.
+const ROUTE_APP: &str = "tiergate.app";
 
 /// gRPC status codes (`google.rpc.Code`).
 const OK: i32 = 0;
@@ -39,6 +41,7 @@ pub(super) struct WireRequest {
     path: String,
     host: String,
     route_tier: Option<String>,
+    route_app: Option<String>,
     /// Names in lower case.
     headers: Vec<(String, Vec<u8>)>,
 }
@@ -79,6 +82,7 @@ impl TryFrom<CheckRequest> for WireRequest {
             path,
             host,
             route_tier: context_extensions.remove(ROUTE_TIER),
+            route_app: context_extensions.remove(ROUTE_APP),
             headers: all_headers(headers, header_map),
         };
         request.check_pseudo_headers()?;
@@ -101,6 +105,7 @@ impl WireRequest {
             host: (!self.host.is_empty()).then_some(self.host.as_bytes()),
             headers,
             route_tier: self.route_tier.as_deref(),
+            route_app: self.route_app.as_deref(),
             request_id: self.request_id(),
         }
     }

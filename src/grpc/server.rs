@@ -150,5 +150,6 @@ const UNREADABLE: RequestView<'static> = RequestView {
     host: None,
     headers: &[],
     route_tier: None,
+    route_app: None,
     request_id: None,
 };

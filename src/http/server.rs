@@ -60,6 +60,8 @@ pub struct HttpServer {
 
 /// Set by a proxy that was refused and only asks for the words to relay: if the
 /// answer has become an allow meanwhile, it must not reach the client as one.
+/// The app that the proxy's route leads to.
+const ROUTE_APP: &str = "x-tiergate-app";
 const REFUSED: &str = "x-tiergate-refused";
 /// What stands before the original path in Envoy's HTTP protocol.
 const EXT_AUTHZ: &str = "/authz/ext-authz";
@@ -131,8 +133,18 @@ impl HttpServer {
             match target::read(protocol, request, prefix) {
                 Ok(target) => {
                     let Target { method, target, host } = target;
-                    let view =
-                        RequestView { protocol, method, target, host, headers: &headers, route_tier: None, request_id };
+                    // A client that writes it only asks more of itself.
+                    let route_app = request.headers().get(ROUTE_APP).map(|app| app.to_str().unwrap_or_default());
+                    let view = RequestView {
+                        protocol,
+                        method,
+                        target,
+                        host,
+                        headers: &headers,
+                        route_tier: None,
+                        route_app,
+                        request_id,
+                    };
                     self.check.answer(&view).await
                 }
                 Err(NoTarget::Missing) => self.check.refuse(
@@ -211,7 +223,16 @@ fn is_of_the_proxy(name: &str) -> bool {
 
 /// Stands for a request whose target was not read.
 const fn unread(protocol: Protocol) -> RequestView<'static> {
-    RequestView { protocol, method: "", target: b"", host: None, headers: &[], route_tier: None, request_id: None }
+    RequestView {
+        protocol,
+        method: "",
+        target: b"",
+        host: None,
+        headers: &[],
+        route_tier: None,
+        route_app: None,
+        request_id: None,
+    }
 }
 
 pub(super) fn plain(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {

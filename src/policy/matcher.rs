@@ -1,6 +1,9 @@
 //! Finds the most specific rule for a request: host, then path segment by
 //! segment, then method. A tree per host; no allocation while matching.
 
+use std::cmp::Ordering;
+use std::sync::Arc;
+
 use super::error::{PolicyError, PolicyErrorKind};
 use super::pattern::Segment;
 use super::rule::{HostPattern, Rule};
@@ -44,11 +47,10 @@ struct Leaf {
 
 impl Matcher {
     /// Builds the trees; a tie is an error that names both rules.
-    pub(crate) fn build(rules: &[(usize, Rule)], errors: &mut Vec<PolicyError>) -> Self {
+    pub(crate) fn build(rules: &[(usize, Arc<Rule>)], errors: &mut Vec<PolicyError>) -> Self {
         let mut matcher = Self::default();
         for (index, (position, rule)) in rules.iter().enumerate() {
-            let leaf = matcher.root_mut(&rule.host).leaf_mut(rule);
-            if let Some(other) = leaf.insert(&rule.methods, index) {
+            if let Some(other) = matcher.insert(index, rule) {
                 let other = rules.get(other).map_or(0, |(position, _)| *position);
                 errors.push(PolicyError::new(
                     format!("/rules/{position}"),
@@ -56,10 +58,18 @@ impl Matcher {
                 ));
             }
         }
-        matcher.suffixes.sort_by(|(a, _), (b, _)| {
-            b.name.len().cmp(&a.name.len()).then_with(|| a.name.cmp(&b.name)).then_with(|| b.port.cmp(&a.port))
-        });
         matcher
+    }
+
+    /// Keeps `rule`, which is number `index`; the rule it ties with, if there is
+    /// one, which stays where it is.
+    pub(crate) fn insert(&mut self, index: RuleIndex, rule: &Rule) -> Option<RuleIndex> {
+        self.root_mut(&rule.host).leaf_mut(rule).insert(&rule.methods, index)
+    }
+
+    /// The rule that `rule` would tie with.
+    pub(crate) fn tie(&self, rule: &Rule) -> Option<RuleIndex> {
+        self.root(&rule.host)?.leaf(rule)?.tie(&rule.methods)
     }
 
     /// The most specific rule that covers host, path and method.
@@ -87,6 +97,18 @@ impl Matcher {
         self.exact.get(position).map(|(_, root)| root)
     }
 
+    fn root(&self, host: &HostPattern) -> Option<&Node> {
+        match host {
+            HostPattern::Any => Some(&self.any),
+            HostPattern::Exact { name, port } if port.is_empty() => self.exact(name),
+            HostPattern::Exact { name, port } => self.exact(&format!("{name}:{port}")),
+            HostPattern::Suffix { name, port } => {
+                let suffix = Suffix { name: name.clone(), port: port.clone() };
+                self.suffixes.iter().find(|(held, _)| *held == suffix).map(|(_, root)| root)
+            }
+        }
+    }
+
     fn root_mut(&mut self, host: &HostPattern) -> &mut Node {
         match host {
             HostPattern::Any => &mut self.any,
@@ -94,11 +116,11 @@ impl Matcher {
             HostPattern::Exact { name, port } => child_mut(&mut self.exact, &format!("{name}:{port}")),
             HostPattern::Suffix { name, port } => {
                 let suffix = Suffix { name: name.clone(), port: port.clone() };
-                let position = match self.suffixes.iter().position(|(held, _)| *held == suffix) {
-                    Some(position) => position,
-                    None => {
-                        self.suffixes.push((suffix, Node::default()));
-                        self.suffixes.len().saturating_sub(1)
+                let position = match self.suffixes.binary_search_by(|(held, _)| held.cmp(&suffix)) {
+                    Ok(position) => position,
+                    Err(position) => {
+                        self.suffixes.insert(position, (suffix, Node::default()));
+                        position
                     }
                 };
                 match self.suffixes.get_mut(position) {
@@ -111,6 +133,12 @@ impl Matcher {
 }
 
 impl Suffix {
+    /// The longest name first, one port before every port.
+    fn cmp(&self, other: &Self) -> Ordering {
+        let by_length = other.name.len().cmp(&self.name.len());
+        by_length.then_with(|| self.name.cmp(&other.name)).then_with(|| other.port.cmp(&self.port))
+    }
+
     fn covers(&self, host: &Host) -> bool {
         (self.port.is_empty() || host.port() == self.port.as_ref())
             && host.name().len() > self.name.len()
@@ -129,6 +157,21 @@ impl Node {
             };
         }
         if rule.pattern.has_rest() { &mut node.rest } else { &mut node.here }
+    }
+
+    /// The leaf at which `rule` would be kept, where there is one.
+    fn leaf(&self, rule: &Rule) -> Option<&Leaf> {
+        let mut node = self;
+        for segment in rule.pattern.segments() {
+            node = match segment {
+                Segment::Literal(literal) => {
+                    let position = node.literals.binary_search_by(|(held, _)| held.cmp(literal)).ok()?;
+                    &node.literals.get(position)?.1
+                }
+                Segment::Variable(_) => node.variable.as_deref()?,
+            };
+        }
+        Some(if rule.pattern.has_rest() { &node.rest } else { &node.here })
     }
 
     /// Depth is bounded by the longest pattern, not by the request: a path that
@@ -161,18 +204,20 @@ fn child_mut<'a>(children: &'a mut Vec<(Box<str>, Node)>, name: &str) -> &'a mut
 }
 
 impl Leaf {
+    /// The rule that one for `methods` ties with.
+    fn tie(&self, methods: &[Box<str>]) -> Option<RuleIndex> {
+        if methods.is_empty() {
+            return self.every_method;
+        }
+        self.by_method.iter().find(|(method, _)| methods.contains(method)).map(|(_, other)| *other)
+    }
+
     /// Keeps the rule; the rule it ties with, if there is one.
     fn insert(&mut self, methods: &[Box<str>], rule: RuleIndex) -> Option<RuleIndex> {
+        let tie = self.tie(methods);
         if methods.is_empty() {
-            return match self.every_method {
-                Some(other) => Some(other),
-                None => {
-                    self.every_method = Some(rule);
-                    None
-                }
-            };
+            self.every_method.get_or_insert(rule);
         }
-        let tie = self.by_method.iter().find(|(method, _)| methods.contains(method)).map(|(_, other)| *other);
         self.by_method.extend(methods.iter().map(|method| (method.clone(), rule)));
         tie
     }

@@ -15,7 +15,10 @@ mod names;
 mod pattern;
 mod requirement;
 mod rule;
+mod rule_set;
 mod tiers;
+
+use std::sync::Arc;
 
 pub(crate) use condition::is_scope;
 pub use decision::{Decision, Matched, Required};
@@ -27,6 +30,7 @@ pub use names::{Declared, nearest};
 pub use requirement::Requirement;
 use rule::RuleTier;
 pub use rule::{Rule, TokenPlaces};
+pub use rule_set::{RuleSet, Tie};
 pub use tiers::Tiers;
 
 use crate::types::{CanonicalPath, Host};
@@ -34,8 +38,10 @@ use crate::types::{CanonicalPath, Host};
 /// A compiled policy: immutable, shared by every check.
 #[derive(Debug, Clone)]
 pub struct Policy {
-    tiers: Tiers,
-    rules: Box<[Rule]>,
+    tiers: Arc<Tiers>,
+    /// The ids of the configured identity providers.
+    providers: Arc<[Box<str>]>,
+    rules: Box<[Arc<Rule>]>,
     matcher: Matcher,
     fingerprint: Box<str>,
 }
@@ -47,7 +53,7 @@ impl Policy {
     /// # Errors
     /// Every fault of the document, in the order in which it was written.
     pub fn compile(document: &PolicyDocument, providers: &[&str]) -> Result<Self, Vec<PolicyError>> {
-        let (policy, errors) = Self::read(document, &Names::whole(document, providers));
+        let (policy, errors) = Self::read(document, &Names::whole(document, providers), providers);
         if errors.is_empty() { Ok(policy) } else { Err(errors) }
     }
 
@@ -55,26 +61,19 @@ impl Policy {
     /// that only follow from what is missing.
     #[must_use]
     pub fn faults_of_part(document: &PolicyDocument, declared: &Declared<'_>) -> Vec<PolicyError> {
-        Self::read(document, &Names::around(document, declared)).1
+        Self::read(document, &Names::around(document, declared), &[]).1
     }
 
     /// The policy is whole only without a fault and with every name known.
-    fn read(document: &PolicyDocument, names: &Names<'_>) -> (Self, Vec<PolicyError>) {
+    fn read(document: &PolicyDocument, names: &Names<'_>, providers: &[&str]) -> (Self, Vec<PolicyError>) {
         let mut errors = Vec::new();
         let tiers = Tiers::compile(&document.tiers, names, &mut errors);
-        let rules: Vec<(usize, Rule)> = document
-            .rules
-            .iter()
-            .enumerate()
-            .filter_map(|(position, file)| {
-                let rule = Rule::compile(file, &format!("/rules/{position}"), names, &mut errors)?;
-                Some((position, rule))
-            })
-            .collect();
+        let rules = rule_set::compile(&document.rules, names, &mut errors);
         let matcher = Matcher::build(&rules, &mut errors);
-        let rules: Box<[Rule]> = rules.into_iter().map(|(_, rule)| rule).collect();
+        let rules: Box<[Arc<Rule>]> = rules.into_iter().map(|(_, rule)| rule).collect();
         let fingerprint = fingerprint(&tiers, &rules);
-        (Self { tiers, rules, matcher, fingerprint }, errors)
+        let providers = providers.iter().map(|id| Box::from(*id)).collect();
+        (Self { tiers: Arc::new(tiers), providers, rules, matcher, fingerprint }, errors)
     }
 
     /// The declared tiers.
@@ -83,10 +82,9 @@ impl Policy {
         &self.tiers
     }
 
-    /// The rules in written order.
-    #[must_use]
-    pub fn rules(&self) -> &[Rule] {
-        &self.rules
+    /// The rules in written order, then those of each set that was added.
+    pub fn rules(&self) -> impl ExactSizeIterator<Item = &Rule> {
+        self.rules.iter().map(AsRef::as_ref)
     }
 
     /// Twelve hexadecimal digits that are the same for the same policy,
@@ -118,11 +116,12 @@ impl Policy {
     }
 }
 
-fn fingerprint(tiers: &Tiers, rules: &[Rule]) -> Box<str> {
-    let mut written: Vec<String> = rules.iter().map(|rule| format!("{rule:?}")).collect();
-    written.sort_unstable();
-    let text = format!("{tiers:?}{}", written.concat());
-    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
+fn fingerprint(tiers: &Tiers, rules: &[Arc<Rule>]) -> Box<str> {
+    let mut digests: Vec<&[u8]> = rules.iter().map(|rule| rule.digest().as_slice()).collect();
+    digests.sort_unstable();
+    let mut text = format!("{tiers:?}").into_bytes();
+    text.extend(digests.concat());
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &text);
     digest.as_ref().iter().take(6).map(|byte| format!("{byte:02x}")).collect::<String>().into_boxed_str()
 }
 

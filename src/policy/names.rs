@@ -2,6 +2,7 @@
 
 use super::document::PolicyDocument;
 use super::error::PolicyErrorKind;
+use super::tiers::Tiers;
 use crate::types::TierIndex;
 
 /// What is declared around a document of which only a part could be read.
@@ -26,6 +27,13 @@ impl<'a> Names<'a> {
     /// The names around a whole document.
     pub(crate) fn whole(document: &'a PolicyDocument, providers: &[&'a str]) -> Self {
         Self { tiers: tiers(document), more_tiers: Some(Vec::new()), providers: Some(providers.to_vec()) }
+    }
+
+    /// The names of a policy that is whole already.
+    pub(crate) fn of(tiers: &'a Tiers, providers: &'a [Box<str>]) -> Self {
+        let tiers = tiers.iter().map(|tier| tiers.name(tier)).collect();
+        let providers = providers.iter().map(AsRef::as_ref).collect();
+        Self { tiers, more_tiers: Some(Vec::new()), providers: Some(providers) }
     }
 
     /// The names around a part of a document.

@@ -50,6 +50,7 @@ pub struct Rule {
     origins: Box<[Box<str>]>,
     token_places: TokenPlaces,
     name: Box<str>,
+    digest: [u8; 32],
 }
 
 impl Rule {
@@ -124,7 +125,7 @@ impl Rule {
         }
         let pattern = pattern?;
         let name = rule_name(&methods, file.host.as_deref(), &pattern);
-        Some(Self {
+        let mut rule = Self {
             pattern,
             host: host?,
             methods,
@@ -134,7 +135,16 @@ impl Rule {
             origins,
             token_places,
             name,
-        })
+            digest: [0; 32],
+        };
+        let written = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, format!("{rule:?}").as_bytes());
+        rule.digest.iter_mut().zip(written.as_ref()).for_each(|(to, from)| *to = *from);
+        Some(rule)
+    }
+
+    /// The same for two rules that say the same, else another.
+    pub(crate) fn digest(&self) -> &[u8; 32] {
+        &self.digest
     }
 }
 

@@ -68,6 +68,7 @@ impl<'a> Visit<'a> {
             host: None,
             headers: self.request.headers,
             route_tier: None,
+            route_app: None,
             request_id: None,
         })
     }

@@ -125,6 +125,7 @@ impl Stage {
             host: None,
             headers: &headers,
             route_tier: None,
+            route_app: None,
             request_id: None,
         };
         match fixture::checker().check(&request, Some(&self.pages)).await.answer {
