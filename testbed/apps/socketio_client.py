@@ -41,6 +41,7 @@ def main():
     parser.add_argument("--cookie", help="a Cookie header")
     parser.add_argument("--origin", help="an Origin header, as a browser sends")
     parser.add_argument("--transport", choices=["websocket", "polling"], default="websocket")
+    parser.add_argument("--event", default="echo", help="the event to call; what it acknowledges is the echo")
     parser.add_argument("--message", default="hello")
     parser.add_argument("--hold", type=float, default=0, help="after the echo, wait this long for the server to disconnect")
     parser.add_argument("--timeout", type=float, default=5)
@@ -92,7 +93,7 @@ def main():
             transports=[arguments.transport],
             wait_timeout=arguments.timeout * 0.9,
         )
-        echo = client.call("echo", arguments.message, timeout=arguments.timeout)
+        echo = client.call(arguments.event, arguments.message, timeout=arguments.timeout)
     except (socketio.exceptions.SocketIOError, OSError) as error:
         status = refused_status(error)
         answer = {"connected": False, "status": status}

@@ -120,9 +120,21 @@ impl Gateway {
             .with_context(|| format!("cannot render {}", self.config()))?;
         let config = dir.path().join(shipped.file_name().unwrap_or_default());
         edit(&config, edits)?;
+        self.launch_config(port, &config, dir)
+    }
+
+    /// Starts it with a config that listens on this port: one that `tiergate proxy-config` printed, say.
+    pub fn start_config(self, port: u16, text: &str) -> Result<RunningGateway> {
+        let dir = guard::scratch_dir(&format!("{}-config", self.name()))?;
+        let config = dir.path().join(Path::new(self.config()).file_name().unwrap_or_default());
+        std::fs::write(&config, text)?;
+        self.launch_config(port, &config, dir)
+    }
+
+    fn launch_config(self, port: u16, config: &Path, dir: TempDir) -> Result<RunningGateway> {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let process = self
-            .command(&config, dir.path())?
+            .command(config, dir.path())?
             .current_dir(dir.path())
             // Traefik answers 404 until it has read its routes; no proxy with routes does, for no path is without a check.
             .ready(Ready::HttpExcept(address, "/-/ready".to_owned(), 404))
@@ -205,10 +217,12 @@ impl RunningGateway {
 }
 
 /// Copies a folder of text files with whole-word numbers replaced.
-fn render(from: &Path, to: &Path, numbers: &[(u16, u16)]) -> Result<()> {
+pub(crate) fn render(from: &Path, to: &Path, numbers: &[(u16, u16)]) -> Result<()> {
     let mut found = vec![false; numbers.len()];
     for file in text_files(from)? {
-        let text = std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+        let bytes = std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
+        // What a program has left behind there, such as a database.
+        let Ok(text) = String::from_utf8(bytes) else { continue };
         let mut out = String::with_capacity(text.len());
         for word in words(&text) {
             let replaced =

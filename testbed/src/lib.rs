@@ -12,7 +12,7 @@
 //! component  one child process: spawn, wait until ready, stop      guard  ends what a dying process leaves behind
 //! provider   the OpenID provider       tiergate  the service       upstream  the echo upstream
 //! gateway    the six proxies, from the shipped configs             apps      the Flask applications
-//! oidc_provider, glewlwyd  providers of others
+//! oidc_provider, glewlwyd  providers of others                     example  the examples, each whole
 //! browser    Chromium                  user_agent a browser's cookies and redirects, no screen
 //! redis      one server, TLS, Sentinels, a Cluster
 //! raw_http   requests byte by byte     websocket  a WebSocket client   socketio  the Socket.IO client
@@ -23,6 +23,7 @@
 pub mod apps;
 pub mod browser;
 pub mod component;
+pub mod example;
 pub mod gateway;
 pub mod glewlwyd;
 mod guard;
@@ -33,6 +34,7 @@ pub mod redis;
 mod server;
 #[cfg(test)]
 mod sign_in_tests;
+mod signals;
 pub mod socketio;
 #[cfg(test)]
 mod tests;
@@ -45,6 +47,7 @@ pub mod websocket;
 pub use apps::{App, Apps};
 pub use browser::Browser;
 pub use component::{Component, Process, Ready};
+pub use example::{Example, RunningExample};
 pub use gateway::{Backends, Gateway, RunningGateway};
 pub use glewlwyd::Glewlwyd;
 pub use guard::end_all_children;
@@ -52,6 +55,7 @@ pub use oidc_provider::{OidcProvider, OidcProviderBuilder};
 pub use provider::{Account, Endpoint, Fault, IssuerInResponse, Key, Provider, TokenSpec};
 pub use raw_http::{RawResponse, raw_request, request};
 pub use redis::Redis;
+pub use signals::on_signal;
 pub use socketio::{SocketIoAnswer, SocketIoCall};
 pub use tiergate::{Tiergate, TiergateBuilder, TiergatePorts};
 pub use tools::{free_port, repo_root, tool};

@@ -67,6 +67,11 @@ impl SocketIoCall {
         self.option("--transport", "polling")
     }
 
+    /// The event to call; `echo` by default. What it acknowledges is the echo.
+    pub fn event(self, name: &str) -> Self {
+        self.option("--event", name)
+    }
+
     /// What to send; `hello` by default.
     pub fn message(self, text: &str) -> Self {
         self.option("--message", text)

@@ -1,5 +1,6 @@
 //! The service under test: the real binary with a config of the test's.
 
+use std::ffi::OsString;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -39,6 +40,7 @@ pub struct TiergateBuilder {
     config: Source,
     files: Vec<(String, String)>,
     env: Vec<(String, String)>,
+    folder: Option<PathBuf>,
     ready_path: &'static str,
     within: Duration,
 }
@@ -76,6 +78,12 @@ impl TiergateBuilder {
     /// Puts a file beside the config, which is also the working directory: a key set, say, or `.env`.
     pub fn file(mut self, name: &str, content: &str) -> Self {
         self.files.push((name.to_owned(), content.to_owned()));
+        self
+    }
+
+    /// Runs it in this folder, from which relative paths of its config count and whose `.env` it reads.
+    pub fn in_folder(mut self, folder: &Path) -> Self {
+        self.folder = Some(folder.to_path_buf());
         self
     }
 
@@ -123,15 +131,11 @@ impl TiergateBuilder {
         if let Some(config) = &config {
             component = component.args(["-c".into(), config.clone().into_os_string()]);
         }
-        if let Some(dir) = &dir {
-            component = component.current_dir(dir.path());
+        if let Some(folder) = self.folder.as_deref().or(dir.as_ref().map(TempDir::path)) {
+            component = component.current_dir(folder);
         }
-        // Nothing of the caller's environment is a setting of the service.
-        for (name, _) in std::env::vars_os() {
-            let text = name.to_string_lossy();
-            if ["TIERGATE_", "AUTH0_", "MYSQL_", "SECRET_KEY"].iter().any(|prefix| text.starts_with(prefix)) {
-                component = component.without_env(name);
-            }
+        for name in settings_of_the_caller() {
+            component = component.without_env(name);
         }
         if config.is_none() {
             for (listener, port) in [("GRPC", ports.grpc), ("HTTP", ports.http), ("ADMIN", ports.admin)] {
@@ -180,7 +184,15 @@ impl Tiergate {
 
     fn with_source(binary: PathBuf, config: Source) -> TiergateBuilder {
         let within = Duration::from_secs(30);
-        TiergateBuilder { binary, config, files: Vec::new(), env: Vec::new(), ready_path: "/readyz", within }
+        TiergateBuilder {
+            binary,
+            config,
+            files: Vec::new(),
+            env: Vec::new(),
+            folder: None,
+            ready_path: "/readyz",
+            within,
+        }
     }
 
     /// Its ports.
@@ -250,6 +262,15 @@ impl Tiergate {
         });
         Ok(samples.sum())
     }
+}
+
+/// The variables of this process that would be settings of the service. None of them is meant for it.
+pub(crate) fn settings_of_the_caller() -> Vec<OsString> {
+    let is_setting = |name: &OsString| {
+        let name = name.to_string_lossy();
+        ["TIERGATE_", "AUTH0_", "MYSQL_", "SECRET_KEY"].iter().any(|prefix| name.starts_with(prefix))
+    };
+    std::env::vars_os().map(|(name, _)| name).filter(is_setting).collect()
 }
 
 fn loopback(port: u16) -> SocketAddr {

@@ -16,7 +16,12 @@ pub struct Account {
 impl Account {
     /// Every account.
     pub const ALL: &'static [Self] = &[
-        Self { name: "admin", display_name: "Ada Admin", scopes: &["access:admin"], permissions: &[] },
+        Self {
+            name: "admin",
+            display_name: "Ada Admin",
+            scopes: &["access:admin"],
+            permissions: &["read:admin-messages"],
+        },
         Self { name: "devel", display_name: "Devi Devel", scopes: &["access:devel"], permissions: &[] },
         Self { name: "ea", display_name: "Eddy Early", scopes: &["access:ea"], permissions: &[] },
         Self { name: "stable", display_name: "Stella Stable", scopes: &[], permissions: &[] },

@@ -10,12 +10,11 @@ mod report;
 mod stage;
 
 use std::process::ExitCode;
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use anyhow::Result;
-use tiergate_testbed::end_all_children;
-use tokio::signal::unix::{SignalKind, signal};
+use tiergate_testbed::{end_all_children, on_signal};
 
 use crate::measure::Table;
 use crate::stage::Stage;
@@ -42,7 +41,8 @@ fn main() -> ExitCode {
         }
     };
     let (events, receiver) = mpsc::channel();
-    listen_for_signals(events.clone());
+    let interrupted = events.clone();
+    on_signal(move || drop(interrupted.send(Event::Interrupted)));
     println!("{}", report::opening());
     std::thread::spawn(move || {
         let measured = Stage::start(&|line| println!("{line}")).and_then(|stage| Ok((Table::measure(&stage)?, stage)));
@@ -92,21 +92,4 @@ fn stay_up(stage: &mut Stage, events: &Receiver<Event>) -> Option<String> {
         return None;
     }
     None
-}
-
-fn listen_for_signals(events: Sender<Event>) {
-    std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(async move {
-            let mut terminate = signal(SignalKind::terminate())?;
-            let mut hang_up = signal(SignalKind::hangup())?;
-            tokio::select! {
-                _ = tokio::signal::ctrl_c() => {}
-                _ = terminate.recv() => {}
-                _ = hang_up.recv() => {}
-            }
-            let _ = events.send(Event::Interrupted);
-            Ok::<_, std::io::Error>(())
-        })
-    });
 }
