@@ -60,5 +60,5 @@ def chart(contributions):
         "faces": faces,
         "distances": [(*point(index, 0), DISTANCES[index]) for index in range(columns + 1)],
         "magnitudes": [(*point(columns, index), MAGNITUDES[index]) for index in range(rows + 1)],
-        "percents": [(*point(0, rows, step * n * scale), step * n) for n in range(6)],
+        "percents": [(*point(columns, rows, step * n * scale), step * n) for n in range(1, 6)],
     }
