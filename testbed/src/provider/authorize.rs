@@ -43,7 +43,8 @@ pub(super) async fn page(
             "<button name=\"account\" value=\"{name}\"><b>{name}</b> {display_name}<small>{what}</small></button>"
         );
     }
-    let action = escape(&format!("/authorize?{}", raw.unwrap_or_default()));
+    // Relative: behind a proxy the page does not stand at the root.
+    let action = escape(&format!("authorize?{}", raw.unwrap_or_default()));
     Html(format!(
         "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"><title>Sign in</title><style>{STYLE}</style></head>\n\

@@ -30,6 +30,8 @@ const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-be
 pub(crate) struct Clients {
     /// The public keys of [`KEY_CLIENT`], as JWKs or as SubjectPublicKeyInfo.
     pub(crate) keys: Vec<ClientKey>,
+    /// The secret of [`WEB_CLIENT`] where it is not [`WEB_CLIENT_SECRET`].
+    secret: Option<String>,
     assertions: HashSet<String>,
     /// The ways in which clients have proved who they are, in order.
     pub(crate) proofs: Vec<&'static str>,
@@ -46,6 +48,11 @@ pub(crate) fn is_known(id: &str) -> bool {
 }
 
 impl Clients {
+    /// With another secret of [`WEB_CLIENT`].
+    pub(crate) fn with_secret(secret: Option<String>) -> Self {
+        Self { secret, ..Self::default() }
+    }
+
     /// Who asks, when it is proved in exactly one way.
     pub(crate) fn authenticate(
         &mut self,
@@ -54,13 +61,12 @@ impl Clients {
         audiences: &[&str],
     ) -> Option<String> {
         let field = |name: &str| form.get(name).map(String::as_str);
+        let web_secret = self.secret.as_deref().unwrap_or(WEB_CLIENT_SECRET);
         let (id, proof) = match (basic(headers), field("client_secret"), field("client_assertion")) {
-            (Some((id, secret)), None, None) => {
-                ((id == WEB_CLIENT && secret == WEB_CLIENT_SECRET).then_some(id)?, "basic")
-            }
+            (Some((id, secret)), None, None) => ((id == WEB_CLIENT && secret == web_secret).then_some(id)?, "basic"),
             (None, Some(secret), None) => {
                 let id = field("client_id")?;
-                ((id == WEB_CLIENT && secret == WEB_CLIENT_SECRET).then(|| id.to_owned())?, "post")
+                ((id == WEB_CLIENT && secret == web_secret).then(|| id.to_owned())?, "post")
             }
             (None, None, Some(assertion)) => {
                 if field("client_assertion_type") != Some(ASSERTION_TYPE) {

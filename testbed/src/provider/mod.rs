@@ -1,6 +1,6 @@
 //! A development OpenID provider: discovery, keys, a one-click sign-in page,
 //! tokens, and every fault a test wants. It knows no passwords, so it listens
-//! on loopback and nowhere else.
+//! on loopback and nowhere else, unless somebody asks for it ([`Provider::start_at`]).
 
 mod accounts;
 mod authorize;
@@ -16,10 +16,12 @@ mod tests;
 mod token;
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
+use axum::Router;
+use axum::http::Uri;
 use serde_json::{Value, json};
 
 use crate::lock;
@@ -91,26 +93,46 @@ impl Provider {
 
     /// Starts one on a port (0 for a free one) for an audience.
     pub fn start_with(port: u16, audience: &str) -> Result<Self> {
+        Self::launch((Ipv4Addr::LOCALHOST, port).into(), audience, None, Clients::default())
+    }
+
+    /// Starts one at an address under an issuer that the address does not tell, such as
+    /// `http://localhost:8080/provider/` behind a proxy; its endpoints stand below the issuer's path. With `secret`, the
+    /// client [`WEB_CLIENT`] has this one.
+    ///
+    /// Whoever reaches the address can sign in as anybody.
+    pub fn start_at(listen: SocketAddr, issuer: &str, audience: &str, secret: Option<String>) -> Result<Self> {
+        let path = issuer.parse::<Uri>().ok().filter(|uri| uri.authority().is_some()).map(|uri| uri.path().to_owned());
+        if !path.is_some_and(|path| path.ends_with('/')) {
+            bail!("the issuer `{issuer}` is no URL that ends with `/`");
+        }
+        Self::launch(listen, audience, Some(issuer), Clients::with_secret(secret))
+    }
+
+    fn launch(listen: SocketAddr, audience: &str, issuer: Option<&str>, clients: Clients) -> Result<Self> {
         let state = State {
             keys: KeyRing::generate(0)?,
             kept: Vec::new(),
             counts: HashMap::new(),
             faults: Faults::default(),
             grants: Grants::default(),
-            clients: Clients::default(),
+            clients,
             access_seconds: ACCESS_SECONDS,
             scopes: HashMap::new(),
             backchannel: None,
         };
         let mut shared = None;
-        let server = Server::start(port, |address| {
+        let server = Server::start_at(listen, |address| {
             let made = Arc::new(Shared {
-                issuer: format!("http://{address}/"),
+                issuer: issuer.map_or_else(|| format!("http://{address}/"), str::to_owned),
                 audience: audience.to_owned(),
                 state: Mutex::new(state),
             });
             shared = Some(Arc::clone(&made));
-            endpoints::router(made)
+            let path = issuer.and_then(|issuer| issuer.parse::<Uri>().ok());
+            let path = path.as_ref().map_or("/", Uri::path).trim_end_matches('/').to_owned();
+            let endpoints = endpoints::router(made);
+            if path.is_empty() { endpoints } else { Router::new().nest(&path, endpoints) }
         })
         .context("the development provider did not start")?;
         let shared = shared.context("the development provider has no state")?;
