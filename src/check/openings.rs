@@ -48,3 +48,7 @@ impl Snapshot {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "openings_tests.rs"]
+mod tests;

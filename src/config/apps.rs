@@ -90,6 +90,10 @@ fn read_tree(tree: &Node, text: &AppText<'_>, context: &Context<'_>, faults: &mu
     if text.text.is_empty() {
         written = serde_json::json!({});
     }
+    if !written.is_object() {
+        faults.push(Fault::new("", "an app is a map of keys").hint("it starts with keys such as `tier:`"));
+        return None;
+    }
     let file = match AppFile::deserialize(&written) {
         Ok(file) => file,
         Err(_) => {
@@ -106,7 +110,7 @@ fn read_tree(tree: &Node, text: &AppText<'_>, context: &Context<'_>, faults: &mu
     let mut check = Check::new(&broken, &nothing);
     let found = Found { file: text.file, place: Some(text.place) };
     let entry = Reading { context, check: &mut check, at: "" }.entry(&file, found);
-    faults.append(&mut check.faults);
+    super::add_new(faults, check.faults);
     entry
 }
 
@@ -405,3 +409,7 @@ struct Rules {
     files: Vec<RuleFile>,
     written_at: Vec<Option<usize>>,
 }
+
+#[cfg(test)]
+#[path = "apps_tests.rs"]
+mod tests;

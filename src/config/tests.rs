@@ -175,7 +175,18 @@ fn every_key_loads() {
     assert!(matches!(&sessions.store, SessionStoreAddress::Redis { topology: RedisTopology::SingleTls, url }
         if url.expose() == "rediss://:hunter2@redis.example.com:6380/1"));
     assert_eq!(config.directory.as_ref().unwrap().kind, DirectoryKind::Postgres);
-    assert_eq!(config.apps.len(), 1);
+    assert_eq!(config.apps_dirs, [PathBuf::from("apps.d"), PathBuf::from("apps")]);
+    let app = &config.apps[0].app;
+    assert_eq!((app.front(), app.host_text()), ("/r/staff/reports/", Some("apps.example.com")));
+    assert_eq!(app.upstream.to_string(), "https://reports.internal:443/v2");
+    assert_eq!(
+        app.rules.iter().map(|rule| rule.path.as_str()).collect::<Vec<_>>(),
+        ["/r/staff/reports/**", "/r/staff/reports/status", "/r/staff/reports/edit/**"]
+    );
+    assert_eq!(
+        app.rules.iter().map(|rule| rule.tier.as_deref()).collect::<Vec<_>>(),
+        [Some("staff"), Some("open"), Some("staff")]
+    );
     assert!(!format!("{config:?}").contains("hunter2"));
 }
 
