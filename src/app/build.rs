@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::catalogue::LoadedApps;
 use crate::backend::jwks_fetch::JwksSettings;
 use crate::backend::jwks_source::JwksSource;
 use crate::check::{LoginPlace, Snapshot};
@@ -14,11 +15,10 @@ use crate::token::Issuers;
 ///
 /// # Errors
 /// When two providers share an issuer, which a valid config excludes.
-pub fn snapshot(config: &Config) -> anyhow::Result<Snapshot> {
-    let assembled = config.assemble(&[]);
+pub fn snapshot(config: &Config, apps: &LoadedApps) -> anyhow::Result<Snapshot> {
     Ok(Snapshot {
-        policy: assembled.policy,
-        catalogue: Arc::new(assembled.catalogue),
+        policy: apps.policy.clone(),
+        catalogue: Arc::clone(&apps.catalogue),
         issuers: issuers(config)?,
         identity: config.identity_headers.clone(),
         errors: config.error_template.clone(),

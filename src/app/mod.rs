@@ -7,6 +7,7 @@
 
 mod background;
 mod build;
+mod catalogue;
 mod connection;
 mod counted_store;
 mod lines;
@@ -20,6 +21,7 @@ mod telemetry;
 mod workers;
 
 pub use build::{issuers, snapshot};
+pub use catalogue::{AppFault, AppFile, LoadedApps, load_apps};
 pub use once::{FetchedKeys, fetch_keys, now};
 pub use stores::{check_session_store, visit_sessions};
 pub use supervise::serve;

@@ -16,6 +16,7 @@ use tonic_health::pb::health_server::Health;
 
 use super::background::Background;
 use super::build;
+use super::catalogue::LoadedApps;
 use super::connection::{Job, Speaks};
 use super::counted_store::watch_store;
 use super::listener::Listener;
@@ -40,16 +41,16 @@ use crate::types::{Clock, ProviderId, Random};
 ///
 /// # Errors
 /// When a listener cannot be bound, or a part of the service ends by itself.
-pub fn serve(config: &Config) -> anyhow::Result<()> {
-    for notice in &config.notices {
+pub fn serve(config: &Config, apps: &LoadedApps) -> anyhow::Result<()> {
+    for notice in config.notices.iter().chain(&apps.notices) {
         tracing::warn!(notice, "config");
     }
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("the runtime cannot be started")?;
-    runtime.block_on(run(config))
+    runtime.block_on(run(config, apps))
 }
 
-async fn run(config: &Config) -> anyhow::Result<()> {
+async fn run(config: &Config, apps: &LoadedApps) -> anyhow::Result<()> {
     raise_descriptor_limit();
     let metrics = telemetry::install_metrics().context("the metrics cannot be installed")?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
@@ -62,7 +63,7 @@ async fn run(config: &Config) -> anyhow::Result<()> {
         observer: Arc::new(CountRefreshes),
     };
     let (keys, fetchers) = ProviderKeys::open(build::key_settings(config), &world);
-    let snapshot = build::snapshot(config)?;
+    let snapshot = build::snapshot(config, apps)?;
     let tiers = snapshot.policy.tiers();
     let tiers: Vec<String> = tiers.iter().map(|tier| tiers.name(tier).to_owned()).collect();
     let decisions = Decisions::start(tiers, snapshot.policy.fingerprint(), Arc::clone(&clock))

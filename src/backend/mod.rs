@@ -1,6 +1,7 @@
 //! Layer 6: the outside world that the core asks through its ports: clocks,
 //! randomness, the network, stores. Only `app` imports it.
 
+pub mod app_files;
 pub mod causes;
 pub mod http_client;
 mod jwks_copy;

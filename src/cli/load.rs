@@ -7,7 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::ConfigArg;
-use crate::app;
+use crate::app::{self, LoadedApps};
 use crate::config::{Config, ConfigErrors, Sources, with_dotenv};
 
 /// Where the config is when nobody names a file.
@@ -38,8 +38,35 @@ pub(super) enum Failure {
     Other(#[from] anyhow::Error),
 }
 
+/// A config and the apps that go with it.
+pub(super) struct Loaded {
+    pub(super) config: Config,
+    pub(super) apps: LoadedApps,
+}
+
 /// The config, or everything that is wrong with it.
 pub(super) fn config(arg: &ConfigArg) -> Result<Config, Failure> {
+    read_config(arg).map(|(config, _)| config)
+}
+
+/// The config and its apps. A faulty file of an app leaves out that app, as it
+/// does when the service starts, and stderr says so.
+pub(super) fn with_apps(arg: &ConfigArg) -> Result<Loaded, Failure> {
+    let loaded = with_faulty_apps(arg)?;
+    for fault in &loaded.apps.faults {
+        eprintln!("warning: an app is left out\n{}", fault.errors);
+    }
+    Ok(loaded)
+}
+
+/// The same; what is wrong with the apps is the caller's to tell.
+pub(super) fn with_faulty_apps(arg: &ConfigArg) -> Result<Loaded, Failure> {
+    let (config, variables) = read_config(arg)?;
+    let apps = app::load_apps(&config, &variables);
+    Ok(Loaded { config, apps })
+}
+
+fn read_config(arg: &ConfigArg) -> Result<(Config, BTreeMap<String, String>), Failure> {
     let environment = environment()?;
     let file = match &arg.config {
         Some(path) => Some((path.display().to_string(), read(path)?)),
@@ -53,7 +80,7 @@ pub(super) fn config(arg: &ConfigArg) -> Result<Config, Failure> {
     };
     let config = Config::load(&sources)?;
     app::check_session_store(&config).map_err(Failure::Value)?;
-    Ok(config)
+    Ok((config, sources.environment))
 }
 
 fn environment() -> Result<BTreeMap<String, String>, Failure> {

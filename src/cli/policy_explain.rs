@@ -40,7 +40,8 @@ pub(super) struct ExplainArgs {
 }
 
 pub(super) fn run(args: &ExplainArgs) -> Result<Exit, Failure> {
-    let config = load::config(&args.config)?;
+    let loaded = load::with_apps(&args.config)?;
+    let config = &loaded.config;
     let question = Question::new(&args.method, &args.url).map_err(Failure::Usage)?;
     let names = CallerNames {
         scopes: args.scopes.clone(),
@@ -50,16 +51,16 @@ pub(super) fn run(args: &ExplainArgs) -> Result<Exit, Failure> {
     };
     let caller = match (&args.token, args.anonymous) {
         (Some(token), _) => Some(
-            verified_principal(&config, token)?
+            verified_principal(config, token)?
                 .map_err(|rejection| anyhow!("the token does not verify: {rejection}; see `tiergate token inspect`"))?,
         ),
         (None, true) => None,
-        (None, false) => Some(Arc::new(names.principal(&config)?)),
+        (None, false) => Some(Arc::new(names.principal(config)?)),
     };
-    if !question.has_host() && config.policy.rules().any(Rule::names_host) {
+    if !question.has_host() && loaded.apps.policy.rules().any(Rule::names_host) {
         eprintln!("note: no host was given, so no rule with a `host` is considered");
     }
-    let explanation = WhatIf::new(&config)?.ask(question, caller);
+    let explanation = WhatIf::new(&loaded)?.ask(question, caller);
     match args.format {
         Format::Text => out!("{}", text(&explanation)),
         Format::Json => {

@@ -80,7 +80,7 @@ enum DecisionFile {
 
 #[expect(clippy::disallowed_methods, reason = "the command line opens the files that it is given")]
 pub(super) fn run(args: &TestArgs) -> Result<Exit, Failure> {
-    let config = load::config(&args.config)?;
+    let loaded = load::with_apps(&args.config)?;
     let name = args.cases.display();
     let text = std::fs::read_to_string(&args.cases).with_context(|| format!("`{name}` cannot be read"));
     let file = text.and_then(|text| {
@@ -91,11 +91,11 @@ pub(super) fn run(args: &TestArgs) -> Result<Exit, Failure> {
     if file.cases.is_empty() {
         return Err(Failure::Usage(anyhow!("`{name}` holds no case, so it shows nothing")));
     }
-    let what_if = WhatIf::new(&config)?;
+    let what_if = WhatIf::new(&loaded)?;
     let mut failed = 0usize;
     for (position, case) in file.cases.iter().enumerate() {
         let title = case.name.as_deref().unwrap_or(&case.request);
-        let differences = run_case(case, &config, &what_if)
+        let differences = run_case(case, &loaded.config, &what_if)
             .with_context(|| format!("case {} (`{title}`) cannot be run", position.saturating_add(1)))
             .map_err(Failure::Usage)?;
         if differences.is_empty() {

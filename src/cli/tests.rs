@@ -2,8 +2,10 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 
+use super::load::Loaded;
 use super::what_if::{CallerNames, Explanation, Question, WhatIf};
 use super::*;
+use crate::app::load_apps;
 use crate::config::{Config, Sources};
 
 const CONFIG: &str = r#"
@@ -26,7 +28,8 @@ fn config() -> Config {
 fn explain(url: &str, names: &CallerNames) -> Explanation {
     let config = config();
     let caller = names.principal(&config).unwrap();
-    WhatIf::new(&config).unwrap().ask(Question::new("GET", url).unwrap(), Some(caller.into()))
+    let apps = load_apps(&config, &[].into());
+    WhatIf::new(&Loaded { config, apps }).unwrap().ask(Question::new("GET", url).unwrap(), Some(caller.into()))
 }
 
 /// Whether the program ends with `code`.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail};
 use serde::{Deserialize, Serialize};
 
+use super::load::Loaded;
 use crate::app;
 use crate::check::{Checker, KeyRefresh, Ports, TokenCache};
 use crate::config::Config;
@@ -79,7 +80,7 @@ pub(super) struct WhatIf {
 }
 
 impl WhatIf {
-    pub(super) fn new(config: &Config) -> anyhow::Result<Self> {
+    pub(super) fn new(loaded: &Loaded) -> anyhow::Result<Self> {
         let ports = Ports {
             keys: Arc::new(Nothing),
             refresh: Arc::new(Nothing),
@@ -87,7 +88,7 @@ impl WhatIf {
             random: Arc::new(Nothing),
             sessions: None,
         };
-        Ok(Self { checker: Checker::new(app::snapshot(config)?, TokenCache::new(0), ports) })
+        Ok(Self { checker: Checker::new(app::snapshot(&loaded.config, &loaded.apps)?, TokenCache::new(0), ports) })
     }
 
     /// What is decided about the request of `caller`.

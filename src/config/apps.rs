@@ -72,6 +72,12 @@ impl Config {
         }
     }
 
+    /// Whether a folder can be an app without a file that says anything.
+    #[must_use]
+    pub fn has_default_upstream(&self) -> bool {
+        self.apps_defaults.upstream.is_some()
+    }
+
     /// The catalogue and the policy of the config's own apps and `entries`.
     #[must_use]
     pub fn assemble(&self, entries: &[Arc<Entry>]) -> Assembled {
