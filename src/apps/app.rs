@@ -35,8 +35,10 @@ pub struct App {
     pub health: Option<String>,
     /// Where it was written: a file name, or the config's key.
     pub source: String,
-    /// Its rules, with whole paths; the first asks for the tier of the whole app
-    /// unless the app's own rules have one in its place.
+    /// The rule for all of the app, which asks for its tier; none where one of the
+    /// app's own rules is for all of it.
+    pub implied_rule: Option<RuleFile>,
+    /// Its own rules, with whole paths.
     pub rules: Vec<RuleFile>,
 }
 

@@ -166,7 +166,7 @@ impl<'s, 'r> Check<'s, 'r> {
         let method =
             subject.preflight.as_ref().map_or_else(|| self.method(), |preflight| preflight.method.as_str().into());
         let other = self.snapshot.policy.find(subject.host.as_ref(), &path, &method);
-        other.is_none_or(|other| !other.is_of_rule(subject.matched.rule()))
+        other.is_none_or(|other| !other.asks_what(&subject.matched))
     }
 
     /// The rule that covers the request. A true preflight asks on behalf of the

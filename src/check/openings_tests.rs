@@ -19,9 +19,9 @@ fn app(policy: &crate::policy::Policy, id: (&str, &str), path: &str, more: &[(&s
         tier: Some(tier.to_owned()),
         ..RuleFile::default()
     };
-    let rules: Vec<RuleFile> =
-        std::iter::once(rule("/**", tier)).chain(more.iter().map(|(below, tier)| rule(below, tier))).collect();
-    let compiled = policy.compile_rules(&rules).unwrap();
+    let implied = rule("/**", tier);
+    let rules: Vec<RuleFile> = more.iter().map(|(below, tier)| rule(below, tier)).collect();
+    let compiled = policy.compile_rules(Some(&implied), &rules).unwrap();
     let app = App {
         id: AppId { tier: Box::from(tier), name: AppName::parse(name).unwrap() },
         host: None,
@@ -36,6 +36,7 @@ fn app(policy: &crate::policy::Policy, id: (&str, &str), path: &str, more: &[(&s
         hidden: name == "hidden",
         health: None,
         source: String::new(),
+        implied_rule: Some(implied),
         rules,
     };
     Arc::new(Entry { app: Arc::new(app), rules: compiled })

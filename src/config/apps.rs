@@ -11,7 +11,7 @@ use serde::Deserialize;
 use super::check::Check;
 use super::fault::{ConfigErrors, Fault, quoted};
 use super::file::{AppFile, AppsDefaultsFile, AppsDirFile, PrefixFile};
-use super::node::{Node, in_words, push, steps};
+use super::node::{Node, in_words, push};
 use super::{Config, interpolate, schema, structure, yaml};
 use crate::apps::{App, AppId, AppName, AppPath, Assembled, Catalogue, Entry, Icon, Prefix, Upstream};
 use crate::policy::document::RuleFile;
@@ -225,7 +225,8 @@ impl Reading<'_, '_> {
             hidden: file.hidden.unwrap_or(false),
             health,
             source: found.file.to_owned(),
-            rules: rules.files,
+            implied_rule: rules.implied,
+            rules: rules.written,
         };
         Some(Entry { app: Arc::new(app), rules: compiled })
     }
@@ -341,14 +342,14 @@ impl Reading<'_, '_> {
         Some(text.to_owned())
     }
 
-    /// The app's rules with whole paths, and where each was written.
+    /// The app's rules with whole paths.
     fn rules(&mut self, file: &AppFile, id: &AppId, path: &AppPath) -> Rules {
         let is_of_all = |rule: &&RuleFile| rule.path == "/**" && rule.methods.is_none();
-        let mut rules = Rules { files: Vec::new(), written_at: Vec::new() };
-        let rule = |path: String| RuleFile { path, host: file.host.clone(), ..RuleFile::default() };
+        let mut rules = Rules { implied: None, written: Vec::new() };
         if !file.rules.iter().any(|rule| is_of_all(&rule)) {
-            rules.written_at.push(None);
-            rules.files.push(RuleFile { tier: Some(id.tier.to_string()), ..rule(format!("{}/**", path.prefix())) });
+            let place =
+                RuleFile { path: format!("{}/**", path.prefix()), host: file.host.clone(), ..RuleFile::default() };
+            rules.implied = Some(RuleFile { tier: Some(id.tier.to_string()), ..place });
         }
         for (position, written) in file.rules.iter().enumerate() {
             let at = format!("rules/{position}");
@@ -367,8 +368,7 @@ impl Reading<'_, '_> {
             if !names_tier {
                 whole.tier = Some(id.tier.to_string());
             }
-            rules.written_at.push(Some(position));
-            rules.files.push(whole);
+            rules.written.push(whole);
         }
         rules
     }
@@ -378,29 +378,24 @@ impl Reading<'_, '_> {
     }
 
     fn compile(&mut self, rules: &Rules) -> Option<crate::policy::RuleSet> {
-        let errors = match self.context.policy?.compile_rules(&rules.files) {
+        let errors = match self.context.policy?.compile_rules(rules.implied.as_ref(), &rules.written) {
             Ok(compiled) => return Some(compiled),
             Err(errors) => errors,
         };
         for error in errors {
-            let fault = self.located(&error, rules);
+            let fault = self.located(&error);
             self.check.fault(fault);
         }
         None
     }
 
     /// The fault at the place where the rule was written.
-    fn located(&self, error: &PolicyError, rules: &Rules) -> Fault {
+    fn located(&self, error: &PolicyError) -> Fault {
         let place = |pointer: &str| {
-            let mut steps = steps(pointer).skip(1);
-            let index: usize = steps.next().and_then(|step| step.parse().ok()).unwrap_or_default();
-            match rules.written_at.get(index).copied().flatten() {
-                Some(position) => steps.fold(format!("{}/rules/{position}", self.at), |at, step| push(&at, &step)),
-                None => self.at.to_owned(),
-            }
+            if pointer.starts_with("/rules/") { format!("{}{pointer}", self.at) } else { self.at.to_owned() }
         };
         let message = match error.kind() {
-            PolicyErrorKind::Tie { other } if place(other) != self.at => {
+            PolicyErrorKind::Tie { other } => {
                 format!("this rule and `{}` are for the same requests", in_words(&place(other)))
             }
             _ => error.to_string(),
@@ -409,11 +404,11 @@ impl Reading<'_, '_> {
     }
 }
 
-/// The rules of an app, and the position at which each is written; `None` for
-/// the one that nobody has to write.
+/// The rules of an app, with whole paths.
 struct Rules {
-    files: Vec<RuleFile>,
-    written_at: Vec<Option<usize>>,
+    /// The one that nobody has to write.
+    implied: Option<RuleFile>,
+    written: Vec<RuleFile>,
 }
 
 #[cfg(test)]

@@ -98,7 +98,6 @@ fn an_extra_rule_asks_for_the_tier_too_unless_it_names_one() {
     assert_eq!(
         tiers,
         [
-            ("/apps/devel/hazard/**", Some("devel")),
             ("/apps/devel/hazard/status", Some("public")),
             ("/apps/devel/hazard/edit", Some("devel")),
             // A tier among alternatives is no tier that is asked for.
@@ -112,11 +111,12 @@ fn an_extra_rule_asks_for_the_tier_too_unless_it_names_one() {
 fn a_rule_for_everything_takes_the_place_of_the_apps_own() {
     let text = "tier: devel\nupstream: http://a\nrules:\n  - { path: /**, scopes: [x], token_from: [header, query] }\n";
     let app = file("chat", text).unwrap().app;
-    assert_eq!(app.rules.len(), 1);
+    assert_eq!((app.implied_rule.is_none(), app.rules.len()), (true, 1));
     assert_eq!((app.rules[0].path.as_str(), app.rules[0].tier.as_deref()), ("/apps/devel/chat/**", Some("devel")));
     // One for some methods stands beside it.
     let text = "tier: devel\nupstream: http://a\nrules:\n  - { path: /**, methods: [GET], tier: public }\n";
-    assert_eq!(file("chat", text).unwrap().app.rules.len(), 2);
+    let app = file("chat", text).unwrap().app;
+    assert_eq!((app.implied_rule.is_some(), app.rules.len()), (true, 1));
 }
 
 #[test]
@@ -130,7 +130,7 @@ fn an_app_in_the_way_of_another_stays_out_whole() {
     let same_id = entry("b", "name: a\ntier: devel\nupstream: http://b\npath: /b\n");
     let same_path = entry("c", "tier: ea\nupstream: http://c\npath: /apps/devel/a\n");
     let same_rule = entry("d", "tier: ea\nupstream: http://d\npath: /apps/devel\nrules:\n  - { path: /a/x }\n");
-    let of_the_config = entry("e", "tier: public\nupstream: http://e\npath: /written\n");
+    let of_the_config = entry("e", "tier: public\nupstream: http://e\npath: /written\nrules:\n  - { path: /** }\n");
     let last = entry("f", "tier: public\nupstream: http://f\n");
     let entries = [first, same_id, same_path, same_rule, of_the_config, last];
     let assembled = config.assemble(&entries);
@@ -149,7 +149,7 @@ fn an_app_in_the_way_of_another_stays_out_whole() {
     assert_eq!(ids, ["public/f", "devel/a"]);
     // No rule of one that is out is in.
     assert_eq!(rule_of(&config, &entries, "/apps/devel/z").as_deref(), Some("/apps/{tier}/**"));
-    assert_eq!(rule_of(&config, &entries, "/apps/public/f/x").as_deref(), Some("/apps/public/f/**"));
+    assert_eq!(rule_of(&config, &entries, "/apps/devel/a/x").as_deref(), Some("/apps/devel/a/x"));
     assert_eq!(rule_of(&config, &entries, "/b/"), None);
 }
 
@@ -202,5 +202,72 @@ fn the_app_of_a_path_is_the_nearest_one_on_its_host() {
         let host = Host::parse(host.as_bytes()).unwrap();
         let found = catalogue.serving(Some(&host), path).map(|app| app.id.name.as_str());
         assert_eq!(found, name, "{host:?} {path}");
+    }
+}
+
+/// Which tiers a request needs, with the rules of the config and one app.
+#[test]
+fn the_tier_of_an_app_comes_on_top_of_what_the_config_asks() {
+    let rules = r#"
+rules:
+  - { path: /wide/**, permissions: [portal] }
+  - { path: "/wide/devel/{app}/**", tier: public }
+  - { path: /wide/devel/a/inside/**, tier: public }
+  - { path: /same/**, tier: public }
+  - { path: /same/**, methods: [PUT], tier: public }
+  - { host: api.example.com, path: /wide/**, tier: public }
+"#;
+    let text = format!("{}{rules}", CONFIG.split("rules:").next().unwrap());
+    let sources = Sources {
+        file: Some(("tiergate.yaml", &text)),
+        environment: BTreeMap::new(),
+        read_secret: &|_| Err(std::io::Error::from(std::io::ErrorKind::NotFound)),
+    };
+    let config = Config::load(&sources).unwrap();
+    let entry = |stem: &str, more: &str| {
+        let text = format!("tier: devel\nupstream: http://x\n{more}");
+        let place = AppPlace::File { stem };
+        Arc::new(config.read_app(&AppText { file: stem, text: &text, place }, &variables()).unwrap())
+    };
+    let entries = [
+        entry(
+            "a",
+            "path: /wide/devel/a\nrules:\n  - { path: /open/**, tier: public }\n  - { path: /**, methods: [POST], tier: ea }\n",
+        ),
+        entry("b", "path: /wide/b"),
+        entry("same", "path: /same"),
+        entry("alone", "path: /alone"),
+        entry("own", "host: own.example.com\npath: /"),
+    ];
+    let assembled = config.assemble(&entries);
+    assert_eq!(assembled.conflicts, []);
+    let asks = |method: &str, host: Option<&str>, path: &str| {
+        let host = host.map(|host| Host::parse(host.as_bytes()).unwrap());
+        let path = CanonicalPath::parse(path.as_bytes()).unwrap();
+        let matched = assembled.policy.find(host.as_ref(), &path, method)?;
+        Some(matched.requirement(assembled.policy.tiers()).to_string())
+    };
+    for (method, host, path, asked) in [
+        // What stands in the config for more than the app is narrowed by the app's tier.
+        ("GET", None, "/wide/b/x", Some("permission portal and tier devel")),
+        ("GET", None, "/wide/devel/a/x", Some("tier public and tier devel")),
+        ("GET", None, "/wide/devel/a", Some("tier public and tier devel")),
+        ("GET", Some("api.example.com"), "/wide/b/x", Some("tier public and tier devel")),
+        ("GET", None, "/same/x", Some("tier public and tier devel")),
+        ("PUT", None, "/same/x", Some("tier public and tier devel")),
+        // What stands there for a part of the app is what the operator wanted of that part.
+        ("GET", None, "/wide/devel/a/inside/x", Some("tier public")),
+        // So are the app's own rules.
+        ("GET", None, "/wide/devel/a/open/x", Some("tier public")),
+        ("POST", None, "/wide/devel/a/x", Some("tier ea")),
+        // Without a rule in the config, the app's tier is all.
+        ("GET", None, "/alone/x", Some("tier devel")),
+        ("GET", Some("own.example.com"), "/x", Some("tier devel")),
+        // A rule for every host is less than the app's own host.
+        ("GET", Some("own.example.com"), "/wide/devel/a/inside/x", Some("tier public and tier devel")),
+        ("GET", None, "/wide/c", Some("permission portal")),
+        ("GET", None, "/other", None),
+    ] {
+        assert_eq!(asks(method, host, path).as_deref(), asked, "{method} {host:?} {path}");
     }
 }

@@ -10,6 +10,8 @@ use crate::types::{Principal, Reason, TierIndex, TierSet};
 #[derive(Debug, Clone, Copy)]
 pub struct Matched<'p> {
     pub(crate) rule: &'p Rule,
+    /// The implied rule of the place, which has to hold as well.
+    pub(crate) beside: Option<&'p Rule>,
     pub(crate) path_tier: Option<TierIndex>,
 }
 
@@ -20,19 +22,35 @@ impl<'p> Matched<'p> {
         self.rule
     }
 
-    /// Whether it is this very rule that matched.
+    /// Whether the very same rules matched.
     #[must_use]
-    pub fn is_of_rule(&self, rule: &Rule) -> bool {
-        std::ptr::eq(self.rule, rule)
+    pub fn asks_what(&self, other: &Self) -> bool {
+        let beside = [self.beside, other.beside].map(|rule| rule.map(std::ptr::from_ref));
+        std::ptr::eq(self.rule, other.rule) && beside[0] == beside[1]
     }
 
-    /// The tier the rule asks for here, if it asks for one.
+    fn conditions(&self) -> impl Iterator<Item = &'p Condition> + use<'p> {
+        self.rule.conditions.iter().chain(self.beside.into_iter().flat_map(|rule| &rule.conditions))
+    }
+
+    /// The tiers that the rules ask for here.
+    fn tiers(&self) -> impl Iterator<Item = TierIndex> + use<'p> {
+        let beside = self.beside.and_then(|rule| match rule.tier? {
+            RuleTier::Fixed(tier) => Some(tier),
+            RuleTier::FromSegment(_) => None,
+        });
+        let own = match self.rule.tier {
+            Some(RuleTier::Fixed(tier)) => Some(tier),
+            Some(RuleTier::FromSegment(_)) => self.path_tier,
+            None => None,
+        };
+        own.into_iter().chain(beside.filter(|beside| Some(*beside) != own))
+    }
+
+    /// The tier that is asked for here, if one is; that of the rule first.
     #[must_use]
     pub fn tier(&self) -> Option<TierIndex> {
-        match self.rule.tier? {
-            RuleTier::Fixed(tier) => Some(tier),
-            RuleTier::FromSegment(_) => self.path_tier,
-        }
+        self.tiers().next()
     }
 
     /// Judges a caller. `route_tier` is a further tier that the proxy's route
@@ -41,7 +59,7 @@ impl<'p> Matched<'p> {
     pub fn decide(&self, tiers: &Tiers, caller: Option<&Principal>, route_tier: Option<TierIndex>) -> Decision {
         let held = tiers.held_by(caller);
         let facts = Facts { caller, tiers: held, path_tier: self.path_tier };
-        let lack = self.rule.conditions.iter().find_map(|condition| condition.lack(&facts));
+        let lack = self.conditions().find_map(|condition| condition.lack(&facts));
         let lack = lack.or_else(|| route_tier.and_then(|tier| Condition::Tier(tier).lack(&facts)));
         match (lack, caller) {
             // A rule without conditions does not compile; were there one, it would not admit anybody.
@@ -56,18 +74,23 @@ impl<'p> Matched<'p> {
     /// and users, so it never belongs into an answer to a client.
     #[must_use]
     pub fn requirement(&self, tiers: &'p Tiers) -> Requirement<'p> {
-        Requirement { conditions: &self.rule.conditions, path_tier: self.path_tier, tiers }
+        Requirement {
+            conditions: &self.rule.conditions,
+            beside: self.beside.map_or(&[], |rule| &rule.conditions),
+            path_tier: self.path_tier,
+            tiers,
+        }
     }
 
     /// What the rule asks for, for the caller who was refused.
     #[must_use]
     pub fn required(&self, tiers: &Tiers, route_tier: Option<TierIndex>) -> Required {
         let mut required = Required::default();
-        for tier in self.tier().into_iter().chain(route_tier) {
+        for tier in self.tiers().chain(route_tier) {
             required.tiers.push(tiers.name(tier).to_owned());
             required.challenge_scopes.extend(tiers.granting_scopes(tier).iter().map(|scope| scope.to_string()));
         }
-        for condition in &self.rule.conditions {
+        for condition in self.conditions() {
             required.note(condition);
         }
         required

@@ -41,9 +41,21 @@ pub struct Policy {
     tiers: Arc<Tiers>,
     /// The ids of the configured identity providers.
     providers: Arc<[Box<str>]>,
-    rules: Box<[Arc<Rule>]>,
+    rules: Box<[Kept]>,
+    /// Every rule but the implied ones.
     matcher: Matcher,
+    /// The implied rules.
+    implied: Matcher,
     fingerprint: Box<str>,
+}
+
+/// A rule of a policy.
+#[derive(Debug, Clone)]
+struct Kept {
+    rule: Arc<Rule>,
+    /// The set that it came with, by its position.
+    set: Option<usize>,
+    implied: bool,
 }
 
 impl Policy {
@@ -70,10 +82,10 @@ impl Policy {
         let tiers = Tiers::compile(&document.tiers, names, &mut errors);
         let rules = rule_set::compile(&document.rules, names, &mut errors);
         let matcher = Matcher::build(&rules, &mut errors);
-        let rules: Box<[Arc<Rule>]> = rules.into_iter().map(|(_, rule)| rule).collect();
+        let rules: Box<[Kept]> = rules.into_iter().map(|(_, rule)| Kept { rule, set: None, implied: false }).collect();
         let fingerprint = fingerprint(&tiers, &rules);
         let providers = providers.iter().map(|id| Box::from(*id)).collect();
-        (Self { tiers: Arc::new(tiers), providers, rules, matcher, fingerprint }, errors)
+        (Self { tiers: Arc::new(tiers), providers, rules, matcher, implied: Matcher::default(), fingerprint }, errors)
     }
 
     /// The declared tiers.
@@ -84,7 +96,7 @@ impl Policy {
 
     /// The rules in written order, then those of each set that was added.
     pub fn rules(&self) -> impl ExactSizeIterator<Item = &Rule> {
-        self.rules.iter().map(AsRef::as_ref)
+        self.rules.iter().map(|kept| kept.rule.as_ref())
     }
 
     /// Twelve hexadecimal digits that are the same for the same policy,
@@ -98,29 +110,51 @@ impl Policy {
     /// host cannot be judged.
     #[must_use]
     pub fn knows_hosts(&self) -> bool {
-        self.matcher.knows_hosts()
+        self.matcher.knows_hosts() || self.implied.knows_hosts()
     }
 
     /// The most specific rule that covers the request, or `None`: then it is
     /// refused. A path segment that should name a tier and names none is
-    /// covered by no rule at all, however wide another rule is.
+    /// covered by no written rule at all, however wide another one is.
+    ///
+    /// Where the request is at a place with an implied rule, that one has to hold
+    /// as well; only a rule of the same set, or one that is about a part of the
+    /// place, stands alone.
     #[must_use]
     pub fn find(&self, host: Option<&Host>, path: &CanonicalPath, method: &str) -> Option<Matched<'_>> {
         let path = path.match_key();
-        let rule = self.rules.get(self.matcher.find(host, &path, method)?)?;
-        let path_tier = match rule.tier {
-            Some(RuleTier::FromSegment(position)) => Some(self.tiers.index(path.split('/').skip(1).nth(position)?)?),
-            Some(RuleTier::Fixed(_)) | None => None,
-        };
-        Some(Matched { rule, path_tier })
+        let kept = |matcher: &Matcher| self.rules.get(matcher.find(host, &path, method)?);
+        let implied = kept(&self.implied);
+        let found = kept(&self.matcher).and_then(|found| {
+            let path_tier = match found.rule.tier {
+                Some(RuleTier::FromSegment(at)) => Some(self.tiers.index(path.split('/').skip(1).nth(at)?)?),
+                Some(RuleTier::Fixed(_)) | None => None,
+            };
+            let beside = implied.filter(|implied| !found.stands_alone_beside(implied));
+            Some(Matched { rule: &found.rule, beside: beside.map(|implied| implied.rule.as_ref()), path_tier })
+        });
+        found.or_else(|| Some(Matched { rule: &implied?.rule, beside: None, path_tier: None }))
     }
 }
 
-fn fingerprint(tiers: &Tiers, rules: &[Arc<Rule>]) -> Box<str> {
-    let mut digests: Vec<&[u8]> = rules.iter().map(|rule| rule.digest().as_slice()).collect();
+impl Kept {
+    fn stands_alone_beside(&self, implied: &Self) -> bool {
+        let is_of_a_part = || {
+            self.rule.pattern.is_more_specific_than(&implied.rule.pattern)
+                && implied.rule.host.rank() <= self.rule.host.rank()
+        };
+        (self.set.is_some() && self.set == implied.set) || is_of_a_part()
+    }
+}
+
+fn fingerprint(tiers: &Tiers, rules: &[Kept]) -> Box<str> {
+    let mut digests: Vec<(&[u8; 32], bool)> = rules.iter().map(|kept| (kept.rule.digest(), kept.implied)).collect();
     digests.sort_unstable();
     let mut text = format!("{tiers:?}").into_bytes();
-    text.extend(digests.concat());
+    for (digest, implied) in digests {
+        text.extend_from_slice(digest);
+        text.push(u8::from(implied));
+    }
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &text);
     digest.as_ref().iter().take(6).map(|byte| format!("{byte:02x}")).collect::<String>().into_boxed_str()
 }

@@ -69,6 +69,21 @@ impl Pattern {
         self.rest
     }
 
+    /// Whether it is the more specific one of two patterns that match one path:
+    /// segment by segment from the left, a literal before `{name}` before `**`.
+    pub(crate) fn is_more_specific_than(&self, other: &Self) -> bool {
+        let mut theirs = other.segments.iter();
+        for own in &self.segments {
+            match (own, theirs.next()) {
+                (Segment::Literal(_), Some(Segment::Literal(_)))
+                | (Segment::Variable(_), Some(Segment::Variable(_))) => {}
+                (Segment::Literal(_), Some(Segment::Variable(_))) | (_, None) => return true,
+                (Segment::Variable(_), Some(Segment::Literal(_))) => return false,
+            }
+        }
+        theirs.next().is_none() && !self.rest && other.rest
+    }
+
     /// Which segment the variable `name` stands for.
     pub(crate) fn variable(&self, name: &str) -> Option<usize> {
         self.segments.iter().position(|segment| matches!(segment, Segment::Variable(held) if held.as_ref() == name))

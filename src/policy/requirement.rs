@@ -11,6 +11,8 @@ use crate::types::TierIndex;
 #[derive(Debug, Clone, Copy)]
 pub struct Requirement<'p> {
     pub(crate) conditions: &'p [Condition],
+    /// Those of the implied rule of the place.
+    pub(crate) beside: &'p [Condition],
     /// The tier that the path names.
     pub(crate) path_tier: Option<TierIndex>,
     pub(crate) tiers: &'p Tiers,
@@ -18,7 +20,14 @@ pub struct Requirement<'p> {
 
 impl fmt::Display for Requirement<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.all(self.conditions) {
+        let words = |conditions: &[Condition]| conditions.iter().map(|condition| self.words(condition)).collect();
+        let mut parts: Vec<Words> = words(self.conditions);
+        for part in words(self.beside) {
+            if !parts.iter().any(|held| held.to_string() == part.to_string()) {
+                parts.push(part);
+            }
+        }
+        match Words::all(parts) {
             Words::All(parts) => f.write_str(&told(&parts, " and ")),
             whole @ (Words::One(_) | Words::Any(_)) => whole.fmt(f),
         }

@@ -27,6 +27,17 @@ pub(crate) enum HostPattern {
     Any,
 }
 
+impl HostPattern {
+    /// How specific it is: the higher, the more.
+    pub(crate) const fn rank(&self) -> u8 {
+        match self {
+            Self::Exact { .. } => 2,
+            Self::Suffix { .. } => 1,
+            Self::Any => 0,
+        }
+    }
+}
+
 /// Where a bearer token may stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TokenPlaces {

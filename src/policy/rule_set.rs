@@ -8,13 +8,15 @@ use super::fingerprint;
 use super::matcher::Matcher;
 use super::names::Names;
 use super::rule::Rule;
-use super::{Policy, Tiers};
+use super::{Kept, Policy, Tiers};
 
 /// Compiled rules without a tie among them. They fit the tiers and providers of
 /// the policy that compiled them.
 #[derive(Debug, Clone)]
 pub struct RuleSet {
     tiers: Arc<Tiers>,
+    /// What is asked of the whole place that the set is about.
+    implied: Option<Arc<Rule>>,
     rules: Box<[Arc<Rule>]>,
 }
 
@@ -32,17 +34,22 @@ pub struct Tie {
 
 impl Policy {
     /// Compiles further rules for this policy. `written` may name its tiers and
-    /// providers.
+    /// providers. `implied` asks for the tier of a whole place, and takes nothing
+    /// away: where another rule that is not about a part of the place covers a
+    /// request too, both have to hold.
     ///
     /// # Errors
-    /// Every fault, with pointers into `/rules` as if `written` stood there.
-    pub fn compile_rules(&self, written: &[RuleFile]) -> Result<RuleSet, Vec<PolicyError>> {
+    /// Every fault, with pointers into `/rules` as if `written` stood there, and
+    /// into `/implied`.
+    pub fn compile_rules(&self, implied: Option<&RuleFile>, written: &[RuleFile]) -> Result<RuleSet, Vec<PolicyError>> {
         let mut errors = Vec::new();
-        let rules = compile(written, &Names::of(&self.tiers, &self.providers), &mut errors);
+        let names = Names::of(&self.tiers, &self.providers);
+        let implied = implied.and_then(|rule| Rule::compile(rule, "/implied", &names, &mut errors)).map(Arc::new);
+        let rules = compile(written, &names, &mut errors);
         // Only for its ties.
         Matcher::build(&rules, &mut errors);
         let rules = rules.into_iter().map(|(_, rule)| rule).collect();
-        if errors.is_empty() { Ok(RuleSet { tiers: Arc::clone(&self.tiers), rules }) } else { Err(errors) }
+        if errors.is_empty() { Ok(RuleSet { tiers: Arc::clone(&self.tiers), implied, rules }) } else { Err(errors) }
     }
 
     /// The policy with further rules. A set of which a rule ties with one that is
@@ -51,34 +58,41 @@ impl Policy {
     #[must_use]
     pub fn with<'s>(&self, sets: impl IntoIterator<Item = &'s RuleSet>) -> (Self, Vec<Result<(), Option<Tie>>>) {
         let mut rules = self.rules.to_vec();
-        let mut set_of: Vec<Option<usize>> = vec![None; rules.len()];
         let mut matcher = self.matcher.clone();
+        let mut implied = self.implied.clone();
         let mut outcomes = Vec::new();
         for (position, set) in sets.into_iter().enumerate() {
-            if !Arc::ptr_eq(&set.tiers, &self.tiers) {
-                outcomes.push(Err(None));
-                continue;
+            let outcome = if Arc::ptr_eq(&set.tiers, &self.tiers) {
+                let added = set.rules.iter().find_map(|rule| Some((rule, matcher.tie(rule)?)));
+                let whole = set.implied.iter().find_map(|rule| Some((rule, implied.tie(rule)?)));
+                added.or(whole).map_or(Ok(()), |(rule, other)| {
+                    let other = rules.get(other);
+                    Err(Some(Tie {
+                        rule: rule.name().to_owned(),
+                        other: other.map(|other| other.rule.name().to_owned()).unwrap_or_default(),
+                        other_set: other.and_then(|other| other.set),
+                    }))
+                })
+            } else {
+                Err(None)
+            };
+            if outcome.is_ok() {
+                let kept = |rule: &Arc<Rule>, implied| Kept { rule: Arc::clone(rule), set: Some(position), implied };
+                for rule in &set.rules {
+                    matcher.insert(rules.len(), rule);
+                    rules.push(kept(rule, false));
+                }
+                if let Some(rule) = &set.implied {
+                    implied.insert(rules.len(), rule);
+                    rules.push(kept(rule, true));
+                }
             }
-            let tie = set.rules.iter().find_map(|rule| Some((rule, matcher.tie(rule)?)));
-            if let Some((rule, other)) = tie {
-                outcomes.push(Err(Some(Tie {
-                    rule: rule.name().to_owned(),
-                    other: rules.get(other).map(|rule| rule.name().to_owned()).unwrap_or_default(),
-                    other_set: set_of.get(other).copied().flatten(),
-                })));
-                continue;
-            }
-            for rule in &set.rules {
-                matcher.insert(rules.len(), rule);
-                rules.push(Arc::clone(rule));
-                set_of.push(Some(position));
-            }
-            outcomes.push(Ok(()));
+            outcomes.push(outcome);
         }
         let rules = rules.into_boxed_slice();
         let fingerprint = fingerprint(&self.tiers, &rules);
         let tiers = Arc::clone(&self.tiers);
-        (Self { tiers, providers: Arc::clone(&self.providers), rules, matcher, fingerprint }, outcomes)
+        (Self { tiers, providers: Arc::clone(&self.providers), rules, matcher, implied, fingerprint }, outcomes)
     }
 }
 
