@@ -30,6 +30,10 @@ demo: setup ## apps behind Envoy and nginx, and a table of who is let in; CHECK=
 	$(CARGO) build --quiet --locked --workspace --bins
 	$(CARGO) run --quiet --locked --package tiergate-testbed --bin tiergate-demo -- $(if $(filter-out 0 no false,$(CHECK)),--check)
 
+.PHONY: secrets
+secrets: ## secrets for docker-compose.yml, into deploy/secrets/
+	@bash deploy/compose/secrets.sh
+
 .PHONY: test
 test: setup ## every test, against the real proxies
 	@$(CARGO) test --locked --workspace
@@ -40,7 +44,7 @@ lint: cargo-is-there ## format, clippy with warnings denied, fuzz targets, scrip
 	$(CARGO) clippy --quiet --locked --workspace --all-targets -- --deny warnings
 	$(CARGO) fmt --check --manifest-path fuzz/Cargo.toml
 	$(CARGO) check --quiet --locked --no-default-features --manifest-path fuzz/Cargo.toml
-	for script in testbed/setup/setup.sh fuzz/run.sh .ci/run; do bash -n "$$script"; done
+	for script in testbed/setup/setup.sh deploy/compose/secrets.sh deploy/compose/nginx.sh fuzz/run.sh .ci/run; do bash -n "$$script"; done
 	for config in examples/demo/tiergate.yaml examples/readme/tiergate.yaml; do
 	  $(CARGO) run --quiet --locked --bin tiergate -- config check -c "$$config" >/dev/null
 	done

@@ -17,6 +17,8 @@ mod browser;
 #[cfg(test)]
 mod cases;
 #[cfg(test)]
+mod deployment;
+#[cfg(test)]
 mod documents;
 #[cfg(test)]
 mod grid;

@@ -11,6 +11,7 @@ mod faults;
 mod grants;
 mod keys;
 mod logout;
+mod program;
 #[cfg(test)]
 mod tests;
 mod token;

@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# nginx in a container of its own, whose config another container writes: a change of CONFIG's folder is taken up with
+# `nginx -s reload` within a second or two, once nginx finds it valid. Connections stay open; an invalid config changes nothing.
+#
+#   nginx.sh CONFIG FOLDER     FOLDER holds the pid and temporary files
+set -euo pipefail
+
+config=$1
+folder=$2
+mkdir -p "$folder"
+nginx=(nginx -e stderr -p "$folder" -c "$config")
+
+state() { find "$(dirname "$config")" -type f -name '*.conf' -exec cksum {} + | sort; }
+
+watch() {
+  local seen now
+  seen=$(state)
+  while sleep 1; do
+    now=$(state) || continue
+    [ "$now" = "$seen" ] && continue
+    seen=$now
+    # What is wrong, nginx says on standard error.
+    "${nginx[@]}" -t -q && "${nginx[@]}" -s reload || true
+  done
+}
+
+"${nginx[@]}" -t -q
+watch &
+exec "${nginx[@]}" -g 'daemon off;'
