@@ -6,6 +6,7 @@
 //! grpc, http   the wire of each proxy protocol            layer 6
 //! check        authenticate, evaluate, say the outcome    layer 5
 //! oidc         signing in and out at a provider           layer 4
+//! routes       the apps as configs of proxies             layer 4
 //! session      what keeps people signed in                layer 3
 //! token        the strict gate for JWTs and key sets      layer 2
 //! policy       tiers and rules, matched and evaluated     layer 1
@@ -37,6 +38,7 @@ pub mod grpc;
 pub mod http;
 pub mod oidc;
 pub mod policy;
+pub mod routes;
 pub mod session;
 pub mod token;
 pub mod types;

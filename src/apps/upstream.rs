@@ -7,7 +7,7 @@ use crate::types::Host;
 
 /// The server of an app, in one spelling: a name or address, a port, and the
 /// path that takes the place of the app's own.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Upstream {
     tls: bool,
     host: Box<str>,
@@ -107,6 +107,12 @@ impl Upstream {
     #[must_use]
     pub fn base(&self) -> &str {
         &self.base
+    }
+
+    /// The server alone.
+    #[must_use]
+    pub fn without_base(&self) -> Self {
+        Self { base: Box::default(), ..self.clone() }
     }
 
     /// Host and port.

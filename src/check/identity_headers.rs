@@ -99,6 +99,11 @@ impl IdentityHeaders {
         self.fields.iter().map(|(name, field)| (name.clone(), field.value(identity))).collect()
     }
 
+    /// The names that every allowed request brings to its upstream, in lower case.
+    pub fn managed(&self) -> impl Iterator<Item = &str> {
+        self.fields.iter().map(|(name, _)| name.as_ref())
+    }
+
     /// The reserved names, in lower case.
     pub fn reserved(&self) -> impl Iterator<Item = &str> {
         self.reserved.iter().map(AsRef::as_ref)

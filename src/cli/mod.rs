@@ -26,6 +26,7 @@ mod healthcheck;
 mod load;
 mod policy_explain;
 mod policy_test;
+mod proxy_config;
 mod serve;
 mod session;
 mod token_inspect;
@@ -55,6 +56,8 @@ enum Command {
     /// Ask the policy what it decides, and why
     #[command(subcommand)]
     Policy(PolicyCommand),
+    /// Print a complete config for a proxy in front of the apps
+    ProxyConfig(proxy_config::ProxyConfigArgs),
     /// Look into a token
     #[command(subcommand)]
     Token(TokenCommand),
@@ -147,6 +150,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Config(ConfigCommand::Schema) => config_check::schema(),
         Command::Policy(PolicyCommand::Explain(args)) => policy_explain::run(&args),
         Command::Policy(PolicyCommand::Test(args)) => policy_test::run(&args),
+        Command::ProxyConfig(args) => proxy_config::run(&args),
         Command::Token(TokenCommand::Inspect(args)) => token_inspect::run(&args),
         Command::Session(SessionCommand::List(args)) => session::list(&args),
         Command::Session(SessionCommand::Revoke(args)) => session::revoke(&args),

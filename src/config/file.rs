@@ -54,6 +54,45 @@ pub(crate) struct ConfigFile {
     pub(crate) apps_defaults: AppsDefaultsFile,
     /// Apps, written here in place of files.
     pub(crate) apps: Vec<AppFile>,
+    /// What the proxies' configs need besides the apps, and the files of routes that are kept up to date.
+    pub(crate) routes: RoutesFile,
+}
+
+/// What `proxy-config` writes besides the apps, and the files of routes that the service keeps up to date.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RoutesFile {
+    /// What serves that no app does, such as `http://127.0.0.1:5000`; nobody (404) when absent.
+    pub(crate) site: Option<String>,
+    /// The file with the certificates by which upstreams with https are known;
+    /// `/etc/ssl/certs/ca-certificates.crt` when absent.
+    pub(crate) trusted_ca: Option<String>,
+    /// Present: Envoy's routes and clusters are kept up to date in a directory.
+    pub(crate) envoy: Option<EnvoyRoutesFile>,
+    /// Present: nginx's routes are kept up to date in a file.
+    pub(crate) nginx: Option<NginxRoutesFile>,
+}
+
+/// Where Envoy finds its routes and clusters.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct EnvoyRoutesFile {
+    /// The directory; made when it is not there.
+    pub(crate) dir: String,
+}
+
+/// Where nginx finds its routes, and how it is told of new ones.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NginxRoutesFile {
+    /// The file that its config includes; its directory is made when it is not there.
+    pub(crate) file: String,
+    /// The command that makes nginx read the file again, such as `nginx -s reload`; no shell reads it.
+    pub(crate) reload: Option<String>,
+    /// A command that judges the new file before the reload, such as `nginx -t`.
+    pub(crate) test: Option<String>,
+    /// How long each command may take; `10s` when absent, at most `60s`.
+    pub(crate) timeout: Option<DurationText>,
 }
 
 /// Where the service listens: each an address such as `127.0.0.1:9191`, or `unix:/path`.

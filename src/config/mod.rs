@@ -23,6 +23,7 @@ mod login;
 mod node;
 mod overlay;
 mod policy;
+mod routes;
 mod schema;
 mod sections;
 mod sessions;
@@ -49,6 +50,7 @@ pub use identity_provider::{IdentityProvider, Jwks, JwksSource};
 pub use listen::{Listen, ListenAddress, PublicUrl};
 pub use login::Login;
 use node::Node;
+pub use routes::{NginxRoutes, Routes};
 pub use schema::schema;
 pub use sections::{Compat, Limits, Log, LogFormat, LogLevel};
 pub use sessions::{Directory, DirectoryKind, RedisTopology, SessionStoreAddress, Sessions};
@@ -100,6 +102,8 @@ pub struct Config {
     apps_defaults: AppsDefaultsFile,
     /// Apps written in the config itself.
     pub apps: Vec<Arc<Entry>>,
+    /// What the proxies' configs need besides the apps, and the files of routes.
+    pub routes: Routes,
     /// What the operator should know though nothing is wrong; one sentence each.
     pub notices: Vec<String>,
 }
@@ -188,6 +192,7 @@ impl Config {
         let sessions = sessions.map(|sessions| Sessions::read(&sessions, check));
         let directory = file.directory.as_ref().and_then(|directory| Directory::read(directory, check));
         let apps_dirs = apps::read_dirs(file.apps_dir.as_ref(), check);
+        let routes = Routes::read(&file.routes, check);
         say_what_waits(&file, check);
         let policy_document = PolicyDocument { tiers: file.tiers, rules: file.rules };
         let policy = policy::read(&policy_document, declared, check);
@@ -218,6 +223,7 @@ impl Config {
             apps_dirs,
             apps_defaults,
             apps,
+            routes,
             notices: Vec::new(),
         })
     }

@@ -25,6 +25,7 @@ const HOUSE: &[Room] = &[
     Room { name: "session", layer: 3, may_import: &["types"] },
     Room { name: "apps", layer: 3, may_import: &["types", "policy"] },
     Room { name: "oidc", layer: 4, may_import: &["types", "token", "session"] },
+    Room { name: "routes", layer: 4, may_import: &["types", "apps"] },
     Room { name: "check", layer: 5, may_import: &["types", "policy", "token", "session", "apps", "oidc"] },
     Room { name: "config", layer: 6, may_import: &["types", "policy", "token", "session", "apps", "oidc", "check"] },
     Room { name: "backend", layer: 6, may_import: &["types", "policy", "token", "session", "apps", "oidc", "check"] },
@@ -34,13 +35,14 @@ const HOUSE: &[Room] = &[
         name: "app",
         layer: 7,
         may_import: &[
-            "types", "policy", "token", "session", "apps", "oidc", "check", "config", "backend", "grpc", "http",
+            "types", "policy", "token", "session", "apps", "oidc", "routes", "check", "config", "backend", "grpc",
+            "http",
         ],
     },
     Room {
         name: "cli",
         layer: 8,
-        may_import: &["types", "policy", "token", "session", "apps", "oidc", "check", "config", "app"],
+        may_import: &["types", "policy", "token", "session", "apps", "oidc", "routes", "check", "config", "app"],
     },
 ];
 
