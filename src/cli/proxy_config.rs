@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use anyhow::anyhow;
 use clap::{Args, ValueEnum};
 
-use super::load::{self, Failure};
+use super::load::{self, Failure, Loaded};
 use super::{ConfigArg, Exit};
 use crate::app;
 use crate::routes::{self, Proxy};
@@ -42,7 +42,7 @@ impl ProxyName {
 }
 
 pub(super) fn run(args: &ProxyConfigArgs) -> Result<Exit, Failure> {
-    let config = load::config(&args.config)?;
+    let Loaded { config, apps } = load::with_apps(&args.config)?;
     let service = match &args.service {
         None => None,
         Some(host) => match Host::parse(host.as_bytes()) {
@@ -52,10 +52,9 @@ pub(super) fn run(args: &ProxyConfigArgs) -> Result<Exit, Failure> {
     };
     let settings = app::route_settings(&config, service.as_deref()).map_err(|error| Failure::Value(error.into()))?;
     let proxy = args.proxy.proxy();
-    let snapshot = app::snapshot(&config)?;
     let listen = args.listen.unwrap_or_else(|| proxy.default_listen());
     let text =
-        routes::render(proxy, &settings, listen, &snapshot.catalogue).map_err(|error| Failure::Value(error.into()))?;
+        routes::render(proxy, &settings, listen, &apps.catalogue).map_err(|error| Failure::Value(error.into()))?;
     out!("{text}");
     Ok(Exit::Done)
 }
