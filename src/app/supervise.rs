@@ -21,6 +21,7 @@ use super::connection::{Job, Speaks};
 use super::counted_store::watch_store;
 use super::listener::Listener;
 use super::readiness::{Operator, keep_metrics, tell_health};
+use super::routes::RouteWriter;
 use super::sign_in::{SignIn, World};
 use super::telemetry::{self, Decisions};
 use super::workers::Workers;
@@ -109,6 +110,8 @@ async fn run(config: &Config, apps: &LoadedApps) -> anyhow::Result<()> {
     let (health, health_service) = tonic_health::server::health_reporter();
     tasks.spawn(keep_metrics(metrics.clone(), stopping.clone()));
     tasks.spawn(tell_health(health, Arc::clone(&keys), stopping.clone()));
+
+    let _routes = RouteWriter::start(config, &apps.catalogue, &mut tasks, &stopping).await?;
 
     let workers = Arc::new(
         Workers::start(std::thread::available_parallelism().map_or(1, usize::from))

@@ -11,5 +11,6 @@ pub mod key_file;
 pub mod memory_store;
 mod oidc_http;
 pub mod redis_store;
+pub mod route_files;
 pub mod sqlite_store;
 pub mod system;

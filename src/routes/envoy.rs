@@ -79,6 +79,15 @@ impl ClusterNames {
         Self(upstreams.map(Upstream::without_base).collect())
     }
 
+    /// Those of a file of clusters, as far as it can be read.
+    #[must_use]
+    pub fn of_file(text: &str) -> Self {
+        let file: Value = serde_json::from_str(text).unwrap_or_default();
+        let resources = file.get("resources").and_then(Value::as_array).into_iter().flatten();
+        let names = resources.filter_map(|cluster| cluster.get("name")?.as_str());
+        Self(names.filter_map(|name| Upstream::parse(name).ok()).collect())
+    }
+
     /// These and the others.
     #[must_use]
     pub fn with(&self, others: &Self) -> Self {
