@@ -29,6 +29,8 @@ pub struct LoadedApps {
     pub notices: Vec<String>,
     /// Where each app is written that has a file or folder of its own.
     pub files: Vec<AppFile>,
+    /// Whether other versions are in use than before.
+    pub(super) is_other: bool,
 }
 
 /// What is wrong with one file.
@@ -51,6 +53,10 @@ pub struct AppFile {
     pub path: PathBuf,
     /// The folder `<tier>/<app>/`, when it stands in one.
     pub folder: Option<PathBuf>,
+    /// What is written there.
+    pub text: Arc<str>,
+    /// The app with its rules.
+    pub entry: Arc<Entry>,
 }
 
 /// Reads the apps once, as a start of the service would.
@@ -64,6 +70,8 @@ pub(super) struct CatalogueFiles {
     files: AppFiles,
     /// By the keys of the files.
     kept: HashMap<PathBuf, Kept>,
+    /// What is in use, in the order of the files.
+    live: Vec<Arc<Entry>>,
 }
 
 /// What is known of one file.
@@ -100,7 +108,7 @@ enum Takes {
 impl CatalogueFiles {
     pub(super) fn new(config: &Config) -> Self {
         let files = AppFiles::new(config.apps_dirs.clone(), tiers_of_bare_folders(config));
-        Self { files, kept: HashMap::new() }
+        Self { files, kept: HashMap::new(), live: Vec::new() }
     }
 
     /// Looks where another config says from now on.
@@ -145,6 +153,7 @@ impl CatalogueFiles {
         is_anew: bool,
     ) -> LoadedApps {
         let mut before = std::mem::take(&mut self.kept);
+        let live_before: Vec<Arc<Entry>> = std::mem::take(&mut self.live);
         let read = |found: &FoundApp, text: &str| {
             let file = shown(found);
             config.read_app(&AppText { file: &file, text, place: place(found) }, variables).map(Arc::new)
@@ -177,7 +186,10 @@ impl CatalogueFiles {
             candidates.push(Candidate::new(found, read, last));
         }
         let Assembled { catalogue, policy, .. } = settle(config, &mut candidates);
-        self.conclude(candidates, catalogue, policy)
+        let mut loaded = self.conclude(candidates, catalogue, policy);
+        let is_same = |(one, other): (&Arc<Entry>, &Arc<Entry>)| Arc::ptr_eq(one, other);
+        loaded.is_other = live_before.len() != self.live.len() || !live_before.iter().zip(&self.live).all(is_same);
+        loaded
     }
 
     fn conclude(&mut self, candidates: Vec<Candidate>, catalogue: Catalogue, policy: Policy) -> LoadedApps {
@@ -189,15 +201,18 @@ impl CatalogueFiles {
                 faults.push(AppFault { key: found.key.clone(), errors, keeps_last: takes == Takes::Last });
             }
             if let Some(version) = &live {
+                self.live.push(Arc::clone(&version.entry));
                 files.push(AppFile {
                     id: version.entry.app.id.clone(),
                     path: found.path.clone(),
                     folder: matches!(found.place, FoundPlace::Folder { .. }).then(|| found.key.clone()),
+                    text: Arc::clone(&version.text),
+                    entry: Arc::clone(&version.entry),
                 });
             }
             self.kept.insert(found.key, Kept { text: found.text, read, live });
         }
-        LoadedApps { catalogue: Arc::new(catalogue), policy, faults, notices: Vec::new(), files }
+        LoadedApps { catalogue: Arc::new(catalogue), policy, faults, notices: Vec::new(), files, is_other: true }
     }
 }
 

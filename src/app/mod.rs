@@ -2,9 +2,11 @@
 //!
 //! ```text
 //! Config ──build──▶ Service ──serve──▶ listeners ──deal──▶ one worker a core
-//!                      └─▶ key fetchers, decision log, metrics
+//!                      └─▶ key fetchers, decision log, metrics, reloader
 //! ```
 
+mod app_health;
+mod app_report;
 mod background;
 mod build;
 mod catalogue;
@@ -15,7 +17,9 @@ mod lines;
 mod listener;
 mod nginx_routes;
 mod once;
+mod read_file;
 mod readiness;
+mod reload;
 mod route_settings;
 mod routes;
 mod sign_in;
@@ -24,9 +28,13 @@ mod supervise;
 mod telemetry;
 mod workers;
 
+pub use crate::backend::app_edit::{EditError, move_folder, replace_text};
+pub use app_health::{Reach, reach};
 pub use build::{issuers, snapshot};
 pub use catalogue::{AppFault, AppFile, LoadedApps, load_apps};
 pub use once::{FetchedKeys, fetch_keys, now};
+pub use read_file::ReadFile;
+pub use reload::{LoadConfig, LoadError, LoadedConfig, Loading};
 pub use route_settings::route_settings;
 pub use stores::{check_session_store, visit_sessions};
 pub use supervise::serve;

@@ -12,6 +12,7 @@ use tonic_health::ServingStatus;
 
 use super::supervise::stopped;
 use crate::backend::jwks_fetch::ProviderKeys;
+use crate::check::Checker;
 use crate::http::{Readiness, Status};
 use crate::token::Freshness;
 
@@ -26,6 +27,8 @@ const AUTHORIZATION: &str = "envoy.service.auth.v3.Authorization";
 pub(super) struct Operator {
     pub(super) keys: Arc<ProviderKeys>,
     pub(super) metrics: PrometheusHandle,
+    /// Whose policy is told.
+    pub(super) checker: Arc<Checker>,
     /// Whether the session store answered when it was last asked.
     pub(super) store: Option<Arc<AtomicBool>>,
 }
@@ -46,7 +49,12 @@ impl Readiness for Operator {
                 gauge!("tiergate_jwks_age_seconds", "provider" => provider.as_str().to_owned()).set(age.as_secs_f64());
             }
         }
-        self.metrics.render()
+        // A recorder keeps every series it ever showed: this one is written here,
+        // so that the hash of a policy goes when the policy goes.
+        let snapshot = self.checker.snapshot();
+        let hash = snapshot.policy.fingerprint();
+        let info = format!("# TYPE tiergate_policy_info gauge\ntiergate_policy_info{{hash=\"{hash}\"}} 1\n");
+        self.metrics.render() + &info
     }
 }
 

@@ -14,17 +14,22 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tonic_health::pb::health_server::Health;
 
+use super::app_health::HealthKeeper;
+use super::app_report::AppReport;
 use super::background::Background;
 use super::build;
-use super::catalogue::LoadedApps;
+use super::catalogue::CatalogueFiles;
 use super::connection::{Job, Speaks};
 use super::counted_store::watch_store;
 use super::listener::Listener;
+use super::read_file::ReadFile;
 use super::readiness::{Operator, keep_metrics, tell_health};
+use super::reload::{Live, LoadConfig, LoadedConfig, Reloader, Waker};
 use super::routes::RouteWriter;
 use super::sign_in::{SignIn, World};
 use super::telemetry::{self, Decisions};
 use super::workers::Workers;
+use crate::backend::app_health::KnownHealth;
 use crate::backend::http_client::HttpClient;
 use crate::backend::jwks_fetch::{JwksWorld, ProviderKeys, RefreshObserver};
 use crate::backend::jwks_source::RefreshResult;
@@ -38,20 +43,22 @@ use crate::oidc::LiveSessions;
 use crate::session::SessionSource;
 use crate::types::{Clock, ProviderId, Random};
 
-/// Runs the service until SIGTERM or SIGINT.
+/// Runs the service until SIGTERM or SIGINT. `load` brings the config anew when
+/// one of its files changes, or on SIGHUP.
 ///
 /// # Errors
 /// When a listener cannot be bound, or a part of the service ends by itself.
-pub fn serve(config: &Config, apps: &LoadedApps) -> anyhow::Result<()> {
-    for notice in config.notices.iter().chain(&apps.notices) {
+pub fn serve(start: LoadedConfig, config_files: Vec<ReadFile>, load: LoadConfig) -> anyhow::Result<()> {
+    for notice in &start.config.notices {
         tracing::warn!(notice, "config");
     }
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("the runtime cannot be started")?;
-    runtime.block_on(run(config, apps))
+    runtime.block_on(run(start, config_files, load))
 }
 
-async fn run(config: &Config, apps: &LoadedApps) -> anyhow::Result<()> {
+async fn run(start: LoadedConfig, config_files: Vec<ReadFile>, load: LoadConfig) -> anyhow::Result<()> {
+    let config = &start.config.clone();
     raise_descriptor_limit();
     let metrics = telemetry::install_metrics().context("the metrics cannot be installed")?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
@@ -64,11 +71,14 @@ async fn run(config: &Config, apps: &LoadedApps) -> anyhow::Result<()> {
         observer: Arc::new(CountRefreshes),
     };
     let (keys, fetchers) = ProviderKeys::open(build::key_settings(config), &world);
-    let snapshot = build::snapshot(config, apps)?;
-    let tiers = snapshot.policy.tiers();
-    let tiers: Vec<String> = tiers.iter().map(|tier| tiers.name(tier).to_owned()).collect();
-    let decisions = Decisions::start(tiers, snapshot.policy.fingerprint(), Arc::clone(&clock))
-        .context("the decision log cannot be started")?;
+    let mut app_files = CatalogueFiles::new(config);
+    let (apps, looked_at) = app_files.read(config, &start.variables);
+    let mut report = AppReport::default();
+    report.tell(&apps);
+    let snapshot = build::snapshot(config, &apps)?;
+    let decisions = Decisions::start(Arc::clone(&clock)).context("the decision log cannot be started")?;
+    decisions.follow(&snapshot.policy);
+    let decisions = Arc::new(decisions);
     let refresh = Arc::new(AskProvider(Arc::clone(&keys)));
     let (background, running) = Background::start();
     let world = World {
@@ -91,9 +101,13 @@ async fn run(config: &Config, apps: &LoadedApps) -> anyhow::Result<()> {
     let checker = Arc::new(Checker::new(snapshot, cache, ports));
     let signing_in = sign_in.as_ref().map(SignIn::of_pages);
     let pages = Pages::new(build::page_settings(config), Arc::clone(&checker), Arc::clone(&clock), signing_in);
-    let check = CheckService::new(checker, Arc::new(decisions), Arc::clone(&clock)).with_pages(Arc::new(pages));
+    let log = Arc::<Decisions>::clone(&decisions);
+    let check = CheckService::new(Arc::clone(&checker), log, Arc::clone(&clock)).with_pages(Arc::new(pages));
 
     let mut tasks: JoinSet<&'static str> = JoinSet::new();
+    // Without them the service goes on.
+    let mut health_threads: JoinSet<()> = JoinSet::new();
+    let app_health = Arc::new(KnownHealth::default());
     let (stop, stopping) = watch::channel(false);
     for fetcher in fetchers {
         let shutdown = stopped(stopping.clone());
@@ -111,7 +125,7 @@ async fn run(config: &Config, apps: &LoadedApps) -> anyhow::Result<()> {
     tasks.spawn(keep_metrics(metrics.clone(), stopping.clone()));
     tasks.spawn(tell_health(health, Arc::clone(&keys), stopping.clone()));
 
-    let _routes = RouteWriter::start(config, &apps.catalogue, &mut tasks, &stopping).await?;
+    let routes = RouteWriter::start(config, &apps.catalogue, &mut tasks, &stopping).await?;
 
     let workers = Arc::new(
         Workers::start(std::thread::available_parallelism().map_or(1, usize::from))
@@ -120,7 +134,11 @@ async fn run(config: &Config, apps: &LoadedApps) -> anyhow::Result<()> {
     let listeners = [
         (&config.listen.grpc, "grpc", Speaks::Grpc(GrpcServer::new(check.clone(), health_service))),
         (&config.listen.http, "http", Speaks::Http(http_server(config, check))),
-        (&config.listen.admin, "admin", Speaks::Admin(AdminServer::new(Arc::new(Operator { keys, metrics, store })))),
+        (
+            &config.listen.admin,
+            "admin",
+            Speaks::Admin(AdminServer::new(Arc::new(Operator { keys, metrics, checker: Arc::clone(&checker), store }))),
+        ),
     ];
     for (address, name, speaks) in listeners {
         let listener = Listener::bind(address).with_context(|| cannot_listen(name, address))?;
@@ -128,12 +146,29 @@ async fn run(config: &Config, apps: &LoadedApps) -> anyhow::Result<()> {
         let places = Arc::new(Semaphore::new(usize::try_from(config.limits.max_connections).unwrap_or(usize::MAX)));
         tasks.spawn(accept(listener, name, speaks, Arc::clone(&workers), places, stopping.clone()));
     }
-    drop(stopping);
+    // A thread of its own, so that no check waits; it ends when the service is told to stop.
+    let keeper = HealthKeeper {
+        known: Arc::clone(&app_health),
+        checker: Arc::clone(&checker),
+        clock: Arc::clone(&clock),
+        random: Arc::new(SystemRandom),
+    };
+    health_threads.spawn_blocking(move || keeper.run(stopping));
+    // Last of all: from here on nothing returns before it is told to stop.
+    let (waker, wakes) = Waker::new();
+    let live = Live { checker: Arc::clone(&checker), decisions, routes };
+    let reloader = Reloader { load, config_files, current: start, app_files, report, live, clock: Arc::clone(&clock) };
+    tasks.spawn_blocking(move || {
+        reloader.run(wakes, looked_at);
+        "reloader"
+    });
 
-    let ended = wait(&mut tasks, &workers).await;
+    let ended = wait(&mut tasks, &workers, &waker).await;
     tracing::info!("stopping");
     stop.send_replace(true);
+    waker.stop();
     while tasks.join_next().await.is_some() {}
+    while health_threads.join_next().await.is_some() {}
     // The tasks are gone, and with them every other hold on the workers.
     if let Some(workers) = Arc::into_inner(workers) {
         tokio::task::spawn_blocking(|| workers.join()).await.context("the workers could not be joined")?;
@@ -154,7 +189,7 @@ fn raise_descriptor_limit() {
 }
 
 /// Waits for the signal to stop, or for a part to end though nobody stopped it.
-async fn wait<H: Health>(tasks: &mut JoinSet<&'static str>, workers: &Workers<H>) -> anyhow::Result<()> {
+async fn wait<H: Health>(tasks: &mut JoinSet<&'static str>, workers: &Workers<H>, waker: &Waker) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be awaited")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be awaited")?;
     let mut hang_up = signal(SignalKind::hangup()).context("SIGHUP cannot be awaited")?;
@@ -163,7 +198,7 @@ async fn wait<H: Health>(tasks: &mut JoinSet<&'static str>, workers: &Workers<H>
         tokio::select! {
             _ = terminate.recv() => return Ok(()),
             _ = interrupt.recv() => return Ok(()),
-            _ = hang_up.recv() => tracing::warn!("SIGHUP changes nothing: restart to read the config anew"),
+            _ = hang_up.recv() => waker.reload(),
             Some(ended) = tasks.join_next() => match ended {
                 Ok(part) => bail!("the {part} ended by itself"),
                 Err(error) => bail!("a part of the service panicked: {error}"),

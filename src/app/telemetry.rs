@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use metrics::{Counter, Histogram, counter, gauge, histogram};
+use arc_swap::ArcSwap;
+use metrics::{Counter, Histogram, counter, histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use serde::Serialize;
 use tracing_subscriber::EnvFilter;
@@ -13,6 +14,7 @@ use tracing_subscriber::EnvFilter;
 use super::lines::Lines;
 use crate::check::{CacheResult, DecisionLog, DecisionRecord};
 use crate::config::{Log, LogFormat};
+use crate::policy::Policy;
 use crate::types::{Clock, Protocol, Reason};
 
 /// How long the end of a log may take to be written when the service stops.
@@ -64,41 +66,71 @@ pub(super) fn install_metrics() -> Result<PrometheusHandle, metrics_exporter_pro
 pub(super) struct Decisions {
     lines: Lines,
     clock: Arc<dyn Clock>,
-    tiers: Vec<String>,
-    counters: Vec<OnceLock<Counter>>,
+    series: ArcSwap<Series>,
     durations: Vec<Histogram>,
     cache: [Counter; 3],
 }
 
+/// The series of `tiergate_decisions_total`.
+struct Series {
+    /// Every tier that was declared since the start: a check that began before a
+    /// change of the tiers is counted with the tier that it was decided by.
+    tiers: Vec<String>,
+    counters: Vec<OnceLock<Counter>>,
+}
+
+impl Series {
+    fn new(tiers: Vec<String>) -> Self {
+        let count = Protocol::ALL.len() * Reason::ALL.len() * (tiers.len() + 1);
+        Self { tiers, counters: (0..count).map(|_| OnceLock::new()).collect() }
+    }
+}
+
 impl Decisions {
     /// Starts the writer of decision lines, to stdout.
-    pub(super) fn start(tiers: Vec<String>, policy: &str, clock: Arc<dyn Clock>) -> io::Result<Self> {
+    pub(super) fn start(clock: Arc<dyn Clock>) -> io::Result<Self> {
         let dropped = counter!("tiergate_decision_lines_dropped_total");
         let lines = Lines::start("decision-log", io::stdout(), dropped)?;
-        gauge!("tiergate_policy_info", "hash" => policy.to_owned()).set(1.0);
-        let series = Protocol::ALL.len() * Reason::ALL.len() * (tiers.len() + 1);
         let durations = Protocol::ALL
             .map(|protocol| histogram!("tiergate_check_duration_seconds", "protocol" => protocol.as_str()))
             .to_vec();
         let cache =
             ["hit", "miss", "rejected"].map(|result| counter!("tiergate_token_cache_total", "result" => result));
-        Ok(Self { lines, clock, counters: (0..series).map(|_| OnceLock::new()).collect(), tiers, durations, cache })
+        let series = ArcSwap::from_pointee(Series::new(Vec::new()));
+        Ok(Self { lines, clock, series, durations, cache })
+    }
+
+    /// Counts by the tiers of this policy, too; to be called before it decides.
+    pub(super) fn follow(&self, policy: &Policy) {
+        let mut tiers = self.series.load().tiers.clone();
+        let declared = policy.tiers();
+        let new: Vec<String> = declared
+            .iter()
+            .map(|tier| declared.name(tier))
+            .filter(|name| !tiers.iter().any(|held| held == name))
+            .map(str::to_owned)
+            .collect();
+        if !new.is_empty() {
+            tiers.extend(new);
+            self.series.store(Arc::new(Series::new(tiers)));
+        }
     }
 
     fn count(&self, record: &DecisionRecord, took: Duration) {
         let protocol = Protocol::ALL.iter().position(|protocol| *protocol == record.protocol).unwrap_or_default();
         let reason = Reason::ALL.iter().position(|reason| *reason == record.reason).unwrap_or_default();
-        let named = record.tier.as_deref().and_then(|tier| self.tiers.iter().position(|held| held == tier));
+        let series = self.series.load();
+        let named = record.tier.as_deref().and_then(|tier| series.tiers.iter().position(|held| held == tier));
         let tier = named.map_or(0, |position| position + 1);
-        let index = (protocol * Reason::ALL.len() + reason) * (self.tiers.len() + 1) + tier;
-        if let Some(series) = self.counters.get(index) {
-            let counter = series.get_or_init(|| {
+        let index = (protocol * Reason::ALL.len() + reason) * (series.tiers.len() + 1) + tier;
+        if let Some(counter) = series.counters.get(index) {
+            let counter = counter.get_or_init(|| {
                 counter!(
                     "tiergate_decisions_total",
                     "protocol" => record.protocol.as_str(),
                     "decision" => decision(record),
                     "reason" => record.reason.as_str(),
-                    "tier" => named.and_then(|position| self.tiers.get(position)).cloned().unwrap_or_default()
+                    "tier" => named.and_then(|position| series.tiers.get(position)).cloned().unwrap_or_default()
                 )
             });
             counter.increment(1);

@@ -137,7 +137,7 @@ impl HttpClient {
 /// Looks names up, save those of this machine: for them plain http is allowed,
 /// so no name server may lead them elsewhere.
 #[derive(Debug)]
-struct Names;
+pub(super) struct Names;
 
 impl Resolve for Names {
     fn resolve(&self, name: Name) -> Resolving {

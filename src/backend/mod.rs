@@ -1,8 +1,11 @@
 //! Layer 6: the outside world that the core asks through its ports: clocks,
 //! randomness, the network, stores. Only `app` imports it.
 
+pub mod app_edit;
 pub mod app_files;
+pub mod app_health;
 pub mod causes;
+pub mod file_watch;
 pub mod http_client;
 mod jwks_copy;
 pub mod jwks_fetch;

@@ -2,12 +2,13 @@
 
 #![expect(clippy::disallowed_methods, reason = "this module brings files and environment to the config")]
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use super::ConfigArg;
-use crate::app::{self, LoadedApps};
+use crate::app::{self, LoadError, LoadedApps, LoadedConfig, Loading, ReadFile};
 use crate::config::{Config, ConfigErrors, Sources, with_dotenv};
 
 /// Where the config is when nobody names a file.
@@ -46,7 +47,7 @@ pub(super) struct Loaded {
 
 /// The config, or everything that is wrong with it.
 pub(super) fn config(arg: &ConfigArg) -> Result<Config, Failure> {
-    read_config(arg).map(|(config, _)| config)
+    read_config(arg, &Files::default()).map(|loaded| loaded.config)
 }
 
 /// The config and its apps. A faulty file of an app leaves out that app, as it
@@ -61,18 +62,49 @@ pub(super) fn with_apps(arg: &ConfigArg) -> Result<Loaded, Failure> {
 
 /// The same; what is wrong with the apps is the caller's to tell.
 pub(super) fn with_faulty_apps(arg: &ConfigArg) -> Result<Loaded, Failure> {
-    let (config, variables) = read_config(arg)?;
+    let LoadedConfig { config, variables } = read_config(arg, &Files::default())?;
     let apps = app::load_apps(&config, &variables);
     Ok(Loaded { config, apps })
 }
 
-fn read_config(arg: &ConfigArg) -> Result<(Config, BTreeMap<String, String>), Failure> {
-    let environment = environment()?;
+/// The config for the service, and the files that it follows from then on.
+pub(super) fn followed(arg: &ConfigArg) -> Result<(LoadedConfig, Vec<ReadFile>), Failure> {
+    let files = Files::default();
+    let config = read_config(arg, &files)?;
+    Ok((config, files.0.into_inner()))
+}
+
+/// The config anew, as [`followed`] read it.
+pub(super) fn again(arg: &ConfigArg) -> Loading {
+    let files = Files::default();
+    let result = read_config(arg, &files).map_err(|failure| match failure {
+        Failure::Config(errors) => LoadError::Config(errors),
+        other @ (Failure::Value(_) | Failure::Unreadable { .. } | Failure::Usage(_) | Failure::Other(_)) => {
+            LoadError::Other(other.to_string())
+        }
+    });
+    Loading { result, files: files.0.into_inner() }
+}
+
+/// Every file that takes part in a config.
+#[derive(Default)]
+struct Files(RefCell<Vec<ReadFile>>);
+
+impl Files {
+    fn read(&self, path: &Path) -> io::Result<String> {
+        let text = std::fs::read_to_string(path);
+        self.0.borrow_mut().push(ReadFile::new(path, text.as_deref().ok()));
+        text
+    }
+}
+
+fn read_config(arg: &ConfigArg, files: &Files) -> Result<LoadedConfig, Failure> {
+    let environment = environment(files)?;
     let file = match &arg.config {
-        Some(path) => Some((path.display().to_string(), read(path)?)),
-        None => read_if_there(DEFAULT_FILE)?.map(|text| (DEFAULT_FILE.to_owned(), text)),
+        Some(path) => Some((path.display().to_string(), read(path, files)?)),
+        None => read_if_there(DEFAULT_FILE, files)?.map(|text| (DEFAULT_FILE.to_owned(), text)),
     };
-    let read_secret = |path: &str| std::fs::read_to_string(path);
+    let read_secret = |path: &str| files.read(Path::new(path));
     let sources = Sources {
         file: file.as_ref().map(|(name, text)| (name.as_str(), text.as_str())),
         environment,
@@ -80,27 +112,27 @@ fn read_config(arg: &ConfigArg) -> Result<(Config, BTreeMap<String, String>), Fa
     };
     let config = Config::load(&sources)?;
     app::check_session_store(&config).map_err(Failure::Value)?;
-    Ok((config, sources.environment))
+    Ok(LoadedConfig { config, variables: sources.environment })
 }
 
-fn environment() -> Result<BTreeMap<String, String>, Failure> {
+fn environment(files: &Files) -> Result<BTreeMap<String, String>, Failure> {
     let variables: BTreeMap<String, String> = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect();
-    match read_if_there(".env")? {
+    match read_if_there(".env", files)? {
         Some(text) => Ok(with_dotenv(".env", &text, variables)?),
         None => Ok(variables),
     }
 }
 
-fn read_if_there(path: &str) -> Result<Option<String>, Failure> {
-    match read(Path::new(path)) {
+fn read_if_there(path: &str, files: &Files) -> Result<Option<String>, Failure> {
+    match read(Path::new(path), files) {
         Ok(text) => Ok(Some(text)),
         Err(Failure::Unreadable { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(failure) => Err(failure),
     }
 }
 
-fn read(path: &Path) -> Result<String, Failure> {
-    std::fs::read_to_string(path).map_err(|source| Failure::Unreadable { path: path.to_owned(), source })
+fn read(path: &Path, files: &Files) -> Result<String, Failure> {
+    files.read(path).map_err(|source| Failure::Unreadable { path: path.to_owned(), source })
 }

@@ -99,7 +99,7 @@ enum SessionCommand {
 }
 
 /// Which config a command reads.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 struct ConfigArg {
     /// The config file; without it ./tiergate.yaml, and without that the environment alone
     #[arg(short = 'c', long = "config", value_name = "FILE", env = "TIERGATE_CONFIG")]

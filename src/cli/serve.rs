@@ -2,12 +2,13 @@
 
 use anyhow::Context as _;
 
-use super::load::{self, Failure, Loaded};
+use super::load::{self, Failure};
 use super::{ConfigArg, Exit};
 
 pub(super) fn run(arg: &ConfigArg) -> Result<Exit, Failure> {
-    let Loaded { config, apps } = load::with_apps(arg)?;
-    let _log = crate::app::init_tracing(config.log).context("the log cannot be started")?;
-    crate::app::serve(&config, &apps)?;
+    let (start, files) = load::followed(arg)?;
+    let _log = crate::app::init_tracing(start.config.log).context("the log cannot be started")?;
+    let again = arg.clone();
+    crate::app::serve(start, files, Box::new(move || load::again(&again)))?;
     Ok(Exit::Done)
 }

@@ -23,11 +23,13 @@ mod login;
 mod node;
 mod overlay;
 mod policy;
+mod restart;
 mod routes;
 mod schema;
 mod sections;
 mod sessions;
 mod structure;
+mod tier_edit;
 mod url;
 mod yaml;
 
@@ -54,6 +56,8 @@ pub use routes::{NginxRoutes, Routes};
 pub use schema::schema;
 pub use sections::{Compat, Limits, Log, LogFormat, LogLevel};
 pub use sessions::{Directory, DirectoryKind, RedisTopology, SessionStoreAddress, Sessions};
+
+pub use tier_edit::{TierEditError, check_names_no_tier, with_tier};
 
 use crate::apps::Entry;
 use crate::check::{AssertionSettings, ErrorTemplate, IdentityHeaders};

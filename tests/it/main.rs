@@ -13,6 +13,8 @@
 )]
 
 #[cfg(test)]
+mod app_files;
+#[cfg(test)]
 mod browser;
 #[cfg(test)]
 mod cases;
