@@ -8,6 +8,9 @@ set -euo pipefail
 config=$1
 folder=$2
 mkdir -p "$folder"
+# Started by root, which no container of ours is, the workers would be a user who may not open the sockets.
+user=
+[ "$(id -u)" -ne 0 ] || user=" user root;"
 nginx=(nginx -e stderr -p "$folder" -c "$config")
 
 state() { find "$(dirname "$config")" -type f -name '*.conf' -exec cksum {} + | sort; }
@@ -26,4 +29,4 @@ watch() {
 
 "${nginx[@]}" -t -q
 watch &
-exec "${nginx[@]}" -g 'daemon off;'
+exec "${nginx[@]}" -g "daemon off;$user"

@@ -1,8 +1,10 @@
 //! `proxy-config`: the complete config of a proxy, from the config and its apps.
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::{fs, io};
 
-use anyhow::anyhow;
+use anyhow::{Context as _, anyhow};
 use clap::{Args, ValueEnum};
 
 use super::load::{self, Failure, Loaded};
@@ -24,6 +26,9 @@ pub(super) struct ProxyConfigArgs {
     /// The host under which the proxy reaches Tiergate, where it is not the address Tiergate listens on
     #[arg(long, value_name = "HOST")]
     service: Option<String>,
+    /// Writes the config into this file, at once and whole, in place of printing it
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -55,6 +60,18 @@ pub(super) fn run(args: &ProxyConfigArgs) -> Result<Exit, Failure> {
     let listen = args.listen.unwrap_or_else(|| proxy.default_listen());
     let text =
         routes::render(proxy, &settings, listen, &apps.catalogue).map_err(|error| Failure::Value(error.into()))?;
-    out!("{text}");
+    match &args.output {
+        None => out!("{text}"),
+        Some(file) => write_whole(file, &text).with_context(|| format!("cannot write `{}`", file.display()))?,
+    }
     Ok(Exit::Done)
+}
+
+/// Nobody who watches the file reads a part of it.
+#[expect(clippy::disallowed_methods, reason = "the file that the user names")]
+fn write_whole(file: &Path, text: &str) -> io::Result<()> {
+    let mut beside = file.as_os_str().to_owned();
+    beside.push(".new");
+    fs::write(&beside, text)?;
+    fs::rename(&beside, file)
 }
