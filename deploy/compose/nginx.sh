@@ -16,9 +16,9 @@ nginx=(nginx -e stderr -p "$folder" -c "$config")
 state() { find "$(dirname "$config")" -type f -name '*.conf' -exec cksum {} + | sort; }
 
 watch() {
-  local seen now
-  seen=$(state)
-  while sleep 1; do
+  local now
+  # It ends with nginx, which takes the place of this shell.
+  while sleep 1 && kill -0 $$ 2>/dev/null; do
     now=$(state) || continue
     [ "$now" = "$seen" ] && continue
     seen=$now
@@ -27,6 +27,7 @@ watch() {
   done
 }
 
+seen=$(state)
 "${nginx[@]}" -t -q
 watch &
 exec "${nginx[@]}" -g "daemon off;$user"

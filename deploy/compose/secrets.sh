@@ -31,8 +31,10 @@ put mariadb_password "$(draw)"
 
 # What follows holds one of the above.
 redis=$(cat redis_password)
-# Nobody without a name may do more than ask whether Redis lives.
-put redis_users "user default on nopass resetkeys resetchannels -@all +ping
+# Nobody comes in as `default`, who keeps all rights all the same: Redis reads its append-only file in that name, and with fewer rights
+# drops what it reads. `health` may ask whether Redis lives, and nothing else.
+put redis_users "user default off resetpass ~* &* +@all
+user health on nopass resetkeys resetchannels -@all +ping
 user tiergate on >$redis ~tiergate:* &* -@all +@read +@write +@scripting +@connection +role +wait"
 put redis_url "redis://tiergate:$redis@redis:6379/0"
 put directory_url "mysql://tiergate:$(cat mariadb_password)@mariadb:3306/tiergate"

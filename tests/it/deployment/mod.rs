@@ -5,6 +5,7 @@ mod compose;
 mod dockerfile;
 mod image;
 mod kubernetes;
+mod running;
 
 use std::fs;
 use std::path::{Path, PathBuf};
