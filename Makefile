@@ -18,7 +18,7 @@ FUZZ_TARGETS := path token config check_request
 
 .PHONY: help
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-22s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: setup
 setup: cargo-is-there ## install the real proxies and apps that demo and tests run, into .tools/
@@ -34,6 +34,15 @@ demo: setup ## apps behind Envoy and nginx, and a table of who is let in; CHECK=
 secrets: ## secrets for docker-compose.yml, into deploy/secrets/
 	@bash deploy/compose/secrets.sh
 
+.PHONY: example-seismic-portal example-drinks-api example-hello-api example-web-login
+example-seismic-portal: ## Flask apps in tiers, with sign-in; PROXY=nginx in place of Envoy, here and below
+example-drinks-api: ## an API with permissions over methods
+example-hello-api: ## an API for the pages of one other origin
+example-web-login: ## a page with login, profile and logout
+example-seismic-portal example-drinks-api example-hello-api example-web-login: setup
+	@$(CARGO) build --quiet --locked --workspace --bins
+	$(CARGO) run --quiet --locked --package tiergate-testbed --bin tiergate-example -- $(@:example-%=%) $(or $(PROXY),envoy)
+
 .PHONY: test
 test: setup ## every test, against the real proxies
 	@$(CARGO) test --locked --workspace
@@ -45,7 +54,7 @@ lint: cargo-is-there ## format, clippy with warnings denied, fuzz targets, scrip
 	$(CARGO) fmt --check --manifest-path fuzz/Cargo.toml
 	$(CARGO) check --quiet --locked --no-default-features --manifest-path fuzz/Cargo.toml
 	for script in testbed/setup/setup.sh deploy/compose/secrets.sh deploy/compose/nginx.sh fuzz/run.sh .ci/run; do bash -n "$$script"; done
-	for config in examples/demo/tiergate.yaml examples/readme/tiergate.yaml; do
+	for config in examples/{demo,readme,drinks-api,hello-api,web-login}/tiergate.yaml; do
 	  $(CARGO) run --quiet --locked --bin tiergate -- config check -c "$$config" >/dev/null
 	done
 	echo "lint: format, clippy, fuzz targets, scripts and sample configs are fine"

@@ -23,6 +23,8 @@ mod deployment;
 #[cfg(test)]
 mod documents;
 #[cfg(test)]
+mod examples;
+#[cfg(test)]
 mod grid;
 #[cfg(test)]
 mod layering;
