@@ -6,6 +6,7 @@ use std::ffi::OsString;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
@@ -179,6 +180,8 @@ impl Program {
             .env("PATH", path)
             .env("PYTHONDONTWRITEBYTECODE", "1")
             .current_dir(folder)
+            // Ten of them may start side by side, beside a compiler.
+            .within(Duration::from_secs(90))
             .ready(Ready::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, self.port))))
             .start()
     }

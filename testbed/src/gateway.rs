@@ -120,7 +120,9 @@ impl Gateway {
             .with_context(|| format!("cannot render {}", self.config()))?;
         let config = dir.path().join(shipped.file_name().unwrap_or_default());
         edit(&config, edits)?;
-        self.launch_config(port, &config, dir)
+        // Traefik answers 404 until it has read its routes; no proxy with routes does, for no path is without a check.
+        let ready = |address| Ready::HttpExcept(address, "/-/ready".to_owned(), 404);
+        self.launch_config(port, &config, dir, ready)
     }
 
     /// Starts it with a config that listens on this port: one that `tiergate proxy-config` printed, say.
@@ -128,16 +130,21 @@ impl Gateway {
         let dir = guard::scratch_dir(&format!("{}-config", self.name()))?;
         let config = dir.path().join(Path::new(self.config()).file_name().unwrap_or_default());
         std::fs::write(&config, text)?;
-        self.launch_config(port, &config, dir)
+        self.launch_config(port, &config, dir, Ready::Tcp)
     }
 
-    fn launch_config(self, port: u16, config: &Path, dir: TempDir) -> Result<RunningGateway> {
+    fn launch_config(
+        self,
+        port: u16,
+        config: &Path,
+        dir: TempDir,
+        ready: impl Fn(SocketAddr) -> Ready,
+    ) -> Result<RunningGateway> {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let process = self
             .command(config, dir.path())?
             .current_dir(dir.path())
-            // Traefik answers 404 until it has read its routes; no proxy with routes does, for no path is without a check.
-            .ready(Ready::HttpExcept(address, "/-/ready".to_owned(), 404))
+            .ready(ready(address))
             // Twelve of them may start side by side, beside a compiler.
             .within(Duration::from_secs(90))
             .start()?;

@@ -34,7 +34,12 @@ pub struct SocketIoAnswer {
 impl SocketIoCall {
     /// A conversation with the Socket.IO server at a path, such as `apps/devel/chat/socket.io`, over WebSocket.
     pub fn new(address: SocketAddr, path: &str) -> Self {
-        Self { url: format!("http://{address}"), arguments: vec!["--path".to_owned(), path.to_owned()] }
+        Self::at(&format!("http://{address}"), path)
+    }
+
+    /// The same at an origin, such as `http://localhost:8080`: servers compare it with `Origin`.
+    pub fn at(origin: &str, path: &str) -> Self {
+        Self { url: origin.to_owned(), arguments: vec!["--path".to_owned(), path.to_owned()] }
     }
 
     fn option(mut self, name: &str, value: &str) -> Self {

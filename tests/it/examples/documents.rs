@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
-use tiergate_testbed::{Example, RunningExample, repo_root};
+use tiergate_testbed::{Example, Gateway, RunningExample, repo_root};
 
 use super::stage::{BINARY, PROXIES};
 
@@ -41,39 +41,45 @@ fn outputs(running: &RunningExample, commands: &[Typed]) -> Result<Vec<String>> 
     Ok(text.split_terminator('\u{1e}').map(|one| one.trim_end().to_owned()).collect())
 }
 
-#[test]
-fn each_command_prints_what_its_readme_shows() {
-    let mut failures = Vec::new();
-    std::thread::scope(|scope| {
-        let all = Example::ALL.into_iter().flat_map(|example| PROXIES.map(|proxy| (example, proxy)));
-        let checks: Vec<_> = all
-            .map(|(example, proxy)| {
-                let check = move || -> Result<()> {
-                    let running = example.start_copy(Path::new(BINARY), proxy)?;
-                    let commands = typed(&std::fs::read_to_string(running.folder().join("README.md"))?);
-                    ensure!(commands.len() > 3, "the README has hardly a command");
-                    let outputs = outputs(&running, &commands)?;
-                    ensure!(outputs.len() == commands.len(), "{} of {} commands ran", outputs.len(), commands.len());
-                    for (typed, output) in commands.iter().zip(outputs) {
-                        ensure!(
-                            output == typed.shown.trim_end(),
-                            "$ {}\n{output}\n--- the README has\n{}",
-                            typed.command,
-                            typed.shown
-                        );
-                    }
-                    Ok(())
-                };
-                (example, proxy, scope.spawn(check))
-            })
-            .collect();
-        for (example, proxy, check) in checks {
-            if let Err(error) = check.join().expect("a check panicked") {
-                failures.push(format!("{} behind {}: {error:#}", example.name(), proxy.name()));
-            }
-        }
+fn check(example: Example, proxy: Gateway) -> Result<()> {
+    let running = example.start_copy(Path::new(BINARY), proxy)?;
+    let commands = typed(&std::fs::read_to_string(running.folder().join("README.md"))?);
+    ensure!(commands.len() > 3, "the README has hardly a command");
+    let outputs = outputs(&running, &commands)?;
+    ensure!(outputs.len() == commands.len(), "{} of {} commands ran", outputs.len(), commands.len());
+    for (Typed { command, shown }, output) in commands.iter().zip(outputs) {
+        ensure!(output == shown.trim_end(), "$ {command}\n{output}\n--- the README has\n{shown}");
+    }
+    Ok(())
+}
+
+fn each_command_prints_what_the_readme_shows(example: Example) {
+    let failures: Vec<String> = std::thread::scope(|scope| {
+        let checks = PROXIES.map(|proxy| (proxy, scope.spawn(move || check(example, proxy))));
+        let done = checks.into_iter().map(|(proxy, check)| (proxy, check.join().expect("a check panicked")));
+        done.filter_map(|(proxy, result)| Some(format!("behind {}: {:#}", proxy.name(), result.err()?))).collect()
     });
     assert!(failures.is_empty(), "{}", failures.join("\n\n"));
+}
+
+#[test]
+fn the_readme_of_the_seismic_portal_holds() {
+    each_command_prints_what_the_readme_shows(Example::SeismicPortal);
+}
+
+#[test]
+fn the_readme_of_the_drinks_holds() {
+    each_command_prints_what_the_readme_shows(Example::DrinksApi);
+}
+
+#[test]
+fn the_readme_of_the_hello_holds() {
+    each_command_prints_what_the_readme_shows(Example::HelloApi);
+}
+
+#[test]
+fn the_readme_of_the_web_login_holds() {
+    each_command_prints_what_the_readme_shows(Example::WebLogin);
 }
 
 #[test]

@@ -6,9 +6,9 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use tiergate_testbed::example::proxy_config;
-use tiergate_testbed::{Example, SocketIoCall, Tiergate, UserAgent, free_port};
+use tiergate_testbed::{Browser, Example, SocketIoCall, Tiergate, UserAgent, free_port};
 
-use super::stage::{BINARY, NAVIGATE, for_each_proxy};
+use super::stage::{BINARY, NAVIGATE, PROXIES, for_each_proxy, stage};
 
 const PORTAL: Example = Example::SeismicPortal;
 
@@ -130,8 +130,8 @@ fn applications_hear_who_it_is_from_tiergate_alone() {
 #[test]
 fn the_live_page_speaks_to_those_who_may_open_it() {
     for_each_proxy(PORTAL, |stage| {
-        let address = stage.running.proxy.address();
-        let call = || SocketIoCall::new(address, "apps/devel/live/socket.io").event("remark").message("it moves");
+        let url = stage.running.url();
+        let call = || SocketIoCall::at(&url, "apps/devel/live/socket.io").event("remark").message("it moves");
         for (person, status) in [(None, 401), (Some("stable"), 403), (Some("ea"), 403)] {
             let token = person.map(|person| stage.running.provider.token(person)).transpose()?;
             for polling in [false, true] {
@@ -145,12 +145,35 @@ fn the_live_page_speaks_to_those_who_may_open_it() {
         // A browser comes with its session.
         let browser = stage.sign_in("/apps/devel/live/", "admin")?;
         let cookie = browser.cookie_header(&stage.url("/apps/devel/live/"))?;
-        let answer = call().cookie(&cookie).origin(&stage.running.url()).run()?;
+        let answer = call().cookie(&cookie).origin(&url).run()?;
         ensure!(answer.echo.as_deref() == Some("Ada Admin: it moves"), "{answer:?}");
         let foreign = call().cookie(&cookie).origin("https://elsewhere.example").run()?;
         ensure!(!foreign.connected, "a page of another origin spoke with the session: {foreign:?}");
         Ok(())
     });
+}
+
+#[tokio::test]
+async fn the_live_page_works_in_a_browser() {
+    let browser = Browser::start().await.unwrap();
+    for proxy in PROXIES {
+        let stage = stage(PORTAL, proxy).unwrap();
+        let page = stage.url("/apps/devel/live/");
+        // The host of both is the same, and so is its cookie: whoever signed in at the first is a stranger to the second.
+        browser.driver().delete_all_cookies().await.unwrap();
+        browser.open(&page).await.unwrap();
+        browser.click("button[value=devel]").await.unwrap();
+        browser.wait_url(&page).await.unwrap();
+        browser.wait_text("Connected.").await.unwrap();
+        let moves = "return document.querySelector('polyline').getAttribute('points').length > 200";
+        browser.wait("a line that grows", moves, &[]).await.unwrap();
+        browser.type_into("input[name=text]", "Did you feel it?").await.unwrap();
+        browser.click("form button").await.unwrap();
+        browser.wait_text("Devi Devel: Did you feel it?").await.unwrap();
+        let console = browser.console().await.unwrap();
+        assert!(console.iter().all(|line| line.contains("favicon.ico")), "{}: {console:?}", proxy.name());
+    }
+    browser.quit().await.unwrap();
 }
 
 #[test]

@@ -34,7 +34,8 @@ pub(super) fn for_each_proxy(example: Example, check: impl Fn(&Stage) -> Result<
     assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
 
-fn stage(example: Example, proxy: Gateway) -> Result<&'static Stage> {
+/// This example behind this proxy, started by the first test that wants it.
+pub(super) fn stage(example: Example, proxy: Gateway) -> Result<&'static Stage> {
     type Slot = OnceLock<Result<Stage, String>>;
     static STAGES: Mutex<Vec<(Example, Gateway, &'static Slot)>> = Mutex::new(Vec::new());
     let slot = {
