@@ -9,7 +9,7 @@
 //! routes       the apps as configs of proxies             layer 4
 //! session      what keeps people signed in                layer 3
 //! token        the strict gate for JWTs and key sets      layer 2
-//! policy       tiers and rules, matched and evaluated     layer 1
+//! policy, ui   tiers and rules; how the pages look        layer 1
 //! types        canonical values, ports                    layer 0
 //! ```
 //!
@@ -42,3 +42,4 @@ pub mod routes;
 pub mod session;
 pub mod token;
 pub mod types;
+pub mod ui;

@@ -92,6 +92,8 @@ static SERVICE: LazyLock<CheckService> = LazyLock::new(|| {
         assertion: None,
         base_path: "/_auth".to_owned(),
         login: None,
+        ui: Arc::default(),
+        show_locked: false,
     };
     let world = Arc::new(World);
     let ports = Ports {

@@ -25,6 +25,8 @@ pub fn snapshot(config: &Config, apps: &LoadedApps) -> anyhow::Result<Snapshot> 
         assertion: config.assertion.clone(),
         base_path: config.base_path.clone(),
         login: login(config),
+        ui: Arc::clone(&config.portal.ui),
+        show_locked: config.portal.show_locked,
     })
 }
 
@@ -79,6 +81,8 @@ pub(super) fn page_settings(config: &Config) -> PageSettings {
         base_path: config.base_path.clone(),
         seed_paths: config.seed_paths,
         oauth2_proxy: config.compat.oauth2_proxy,
+        portal_path: config.portal.path.clone(),
+        public_origin: config.public_url.as_ref().map(|url| url.origin().to_owned()),
         trusted_proxies: config.trusted_proxies.clone(),
     }
 }

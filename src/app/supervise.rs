@@ -100,14 +100,15 @@ async fn run(start: LoadedConfig, config_files: Vec<ReadFile>, load: LoadConfig)
     let cache = TokenCache::new(u64::from(config.limits.token_cache));
     let checker = Arc::new(Checker::new(snapshot, cache, ports));
     let signing_in = sign_in.as_ref().map(SignIn::of_pages);
+    let app_health = Arc::new(KnownHealth::default());
     let pages = Pages::new(build::page_settings(config), Arc::clone(&checker), Arc::clone(&clock), signing_in);
+    let pages = pages.with_health(Arc::<KnownHealth>::clone(&app_health));
     let log = Arc::<Decisions>::clone(&decisions);
     let check = CheckService::new(Arc::clone(&checker), log, Arc::clone(&clock)).with_pages(Arc::new(pages));
 
     let mut tasks: JoinSet<&'static str> = JoinSet::new();
     // Without them the service goes on.
     let mut health_threads: JoinSet<()> = JoinSet::new();
-    let app_health = Arc::new(KnownHealth::default());
     let (stop, stopping) = watch::channel(false);
     for fetcher in fetchers {
         let shutdown = stopped(stopping.clone());

@@ -11,6 +11,7 @@ use super::outcome::{Allow, Answer, Body, CheckOutcome, DecisionRecord, Denial, 
 use super::request_kind::{self, Preflight};
 use crate::policy::{Required, TokenPlaces};
 use crate::types::{CanonicalPath, Host, Principal, Reason, TierSet};
+use crate::ui::Contact;
 
 impl Check<'_, '_> {
     pub(super) fn allow(&self, subject: &Subject<'_>, principal: Option<&Principal>, held: TierSet) -> CheckOutcome {
@@ -175,7 +176,7 @@ impl Check<'_, '_> {
             login_url: &login_url,
         };
         denial.body = if navigation {
-            html_body(&refusal, &self.reader(kind, principal, required))
+            html_body(&refusal, &self.reader(kind, subject, principal, required))
         } else {
             json_body(&refusal, self.snapshot.errors.as_ref())
         };
@@ -192,13 +193,27 @@ impl Check<'_, '_> {
 
     /// What a person who is refused is told beside the refusal. Only who came
     /// by a session is led to the pages of the session.
-    fn reader<'a>(&'a self, kind: DenyKind, principal: Option<&'a Principal>, required: &'a Required) -> Reader<'a> {
+    fn reader<'a>(
+        &'a self,
+        kind: DenyKind,
+        subject: Option<&Subject<'_>>,
+        principal: Option<&'a Principal>,
+        required: &'a Required,
+    ) -> Reader<'a> {
+        let ui = &self.snapshot.ui;
         let tiers = self.snapshot.policy.tiers();
         let label = |name: &'a String| tiers.index(name).map_or(name.as_str(), |tier| tiers.label(tier));
         let has_sessions = self.checker.ports.sessions.is_some();
         let by_token = self.request.header_values("authorization").next().is_some();
         let pages = self.snapshot.login.as_ref();
+        let app =
+            subject.and_then(|subject| self.snapshot.catalogue.serving(subject.host.as_ref(), subject.path.as_str()));
+        let owner =
+            || app.and_then(|app| app.owner.as_deref()).map(Contact::parse).or_else(|| ui.brand().contact.clone());
         Reader {
+            ui,
+            language: ui.language(self.request.single_header("accept-language")),
+            owner: (kind == DenyKind::Forbidden && principal.is_some()).then(owner).flatten(),
             name: principal.map(Principal::shown_name),
             tiers: required.tiers.iter().map(label).collect(),
             pages: pages.filter(|_| kind == DenyKind::Forbidden && has_sessions && !by_token),

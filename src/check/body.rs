@@ -2,7 +2,7 @@
 //! operator's own JSON for programs. None says which check of a credential
 //! failed, and none echoes what the client sent.
 
-use std::fmt::Write as _;
+use std::sync::Arc;
 
 use minijinja::value::ValueKind;
 use minijinja::{AutoEscape, Environment, Output, State, UndefinedBehavior, Value};
@@ -10,9 +10,9 @@ use serde_json::json;
 
 use super::login::LoginPlace;
 use super::outcome::{Body, DenyKind};
-use super::style::STYLE;
 use crate::policy::Required;
 use crate::types::{Protocol, Reason};
+use crate::ui::{Contact, Form, Language, PageView, Text, Ui};
 
 const TEMPLATE: &str = "error.json";
 
@@ -115,7 +115,7 @@ fn write_json(out: &mut Output<'_>, _: &mut State<'_, '_>, value: &Value) -> Res
 /// The body for a program.
 pub(crate) fn json_body(refusal: &Refusal<'_>, template: Option<&ErrorTemplate>) -> Body {
     if let Some(text) = template.and_then(|template| template.render(refusal).ok()) {
-        return Body { content_type: "application/json", text };
+        return Body { content_type: "application/json", text, headers: Vec::new() };
     }
     let mut problem = json!({
         "type": "about:blank",
@@ -129,83 +129,55 @@ pub(crate) fn json_body(refusal: &Refusal<'_>, template: Option<&ErrorTemplate>)
     if let (false, Some(members)) = (refusal.login_url.is_empty(), problem.as_object_mut()) {
         members.insert("login_url".to_owned(), refusal.login_url.into());
     }
-    Body { content_type: "application/problem+json", text: problem.to_string() }
+    Body { content_type: "application/problem+json", text: problem.to_string(), headers: Vec::new() }
 }
 
-/// What a page tells a person beside the refusal.
-#[derive(Debug, Clone)]
+/// What a page tells a person beside the refusal, and in which words.
+#[derive(Clone)]
 pub(crate) struct Reader<'a> {
+    /// How the page looks and speaks.
+    pub(crate) ui: &'a Ui,
+    /// The language of whoever reads it.
+    pub(crate) language: &'a Arc<Language>,
     /// As whom the person is known.
     pub(crate) name: Option<&'a str>,
     /// What the tiers that are asked for are called.
     pub(crate) tiers: Vec<&'a str>,
+    /// Who can give access.
+    pub(crate) owner: Option<Contact>,
     /// Where the pages of the account are; `None` where they would not help.
     pub(crate) pages: Option<&'a LoginPlace>,
 }
 
 /// The body for a person.
 pub(crate) fn html_body(refusal: &Refusal<'_>, reader: &Reader<'_>) -> Body {
-    let mut asks = String::new();
-    for tier in &reader.tiers {
-        let _ = writeln!(asks, "<p>This place is for the tier <strong>{}</strong>.</p>", escape_html(tier));
-    }
-    if let Some(name) = reader.name {
-        let _ = writeln!(asks, "<p>You are signed in as <strong>{}</strong>.</p>", escape_html(name));
-    }
-    let sign_in = (!refusal.login_url.is_empty()).then_some(("Sign in", refusal.login_url));
-    let account = reader.pages.map(|pages| ("Your account", pages.account()));
-    let other = reader.pages.filter(|_| reader.name.is_some());
-    let other = other.map(|pages| ("Sign out, to sign in as somebody else", pages.sign_out()));
-    let mut links = String::new();
-    for (label, href) in [sign_in, account, other].into_iter().flatten() {
-        let main = if links.is_empty() { " main" } else { "" };
-        let _ = writeln!(links, "<li><a class=\"button{main}\" href=\"{}\">{label}</a></li>", escape_html(href));
-    }
-    if !links.is_empty() {
-        let _ = write!(asks, "<nav aria-label=\"What you can do\">\n<ul class=\"actions\">\n{links}</ul>\n</nav>\n");
-    }
-    let text = PAGE
-        .replace("{style}", STYLE)
-        .replace("{title}", heading(refusal.status))
-        .replace("{message}", told(refusal))
-        .replace("{request_id}", &escape_html(refusal.request_id))
-        // Last: what it holds may look like one of the others.
-        .replace("{asks}", &asks);
-    Body { content_type: "text/html; charset=utf-8", text }
-}
-
-const PAGE: &str = "<!doctype html>
-<html lang=\"en\">
-<head>
-<meta charset=\"utf-8\">
-<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">
-<meta name=\"color-scheme\" content=\"light dark\">
-<title>{title}</title>
-<style>{style}</style>
-</head>
-<body>
-<main>
-<h1>{title}</h1>
-<p>{message}</p>
-{asks}<p class=\"ref\">If you ask for help, give this reference: {request_id}</p>
-</main>
-</body>
-</html>
-";
-
-/// A text as it stands in an element or between double quotes.
-pub(crate) fn escape_html(text: &str) -> String {
-    text.chars().fold(String::with_capacity(text.len()), |mut out, character| {
-        match character {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            other => out.push(other),
-        }
-        out
-    })
+    let Reader { ui, language, name, tiers, owner, pages } = reader;
+    let sign_in = (!refusal.login_url.is_empty()).then_some(("page.sign_in", refusal.login_url));
+    let account = pages.map(|pages| ("refused.account", pages.account()));
+    let other = pages.filter(|_| name.is_some()).map(|pages| ("refused.switch", pages.sign_out()));
+    let actions: Vec<serde_json::Value> = [sign_in, account, other]
+        .into_iter()
+        .flatten()
+        .map(|(label, href)| json!({ "label": language.say(&Text::of(label)), "href": href }))
+        .collect();
+    let (title, sign) = heading(refusal);
+    let page = ui.page(PageView {
+        template: "refused.html",
+        language,
+        title: Text::of(title),
+        sign,
+        home: pages.map_or("", |pages| pages.account()),
+        reference: Some(refusal.request_id),
+        values: json!({
+            "message": language.say(&Text::of(told(refusal))),
+            "tiers": tiers,
+            "name": name,
+            "owner": owner,
+            "actions": actions,
+        }),
+        form: Form::None,
+    });
+    Body { content_type: "text/html; charset=utf-8", text: page.body, headers: page.headers }
 }
 
 fn required_json(required: &Required) -> serde_json::Value {
@@ -226,35 +198,37 @@ const fn title(status: u16) -> &'static str {
     }
 }
 
-/// The title for a person.
-const fn heading(status: u16) -> &'static str {
-    match status {
-        302 | 303 | 401 => "You are not signed in",
-        400 => "This address does not work",
-        403 => "You have no access here",
-        503 => "This does not work right now",
-        _ => "Refused",
+/// The title for a person, and the symbol above it.
+const fn heading(refusal: &Refusal<'_>) -> (&'static str, &'static str) {
+    match (refusal.status, refusal.reason) {
+        (302 | 303 | 401, _) => ("refused.title_401", "key"),
+        (400, _) => ("refused.title_400", "lost"),
+        (403, Reason::NoRule) => ("refused.title_no_rule", "lost"),
+        // A protocol that cannot carry a 503 still tells people of an outage.
+        (503, _) | (_, Reason::Unavailable | Reason::Overloaded) => ("refused.title_503", "trouble"),
+        (403, _) => ("refused.title_403", "lock"),
+        _ => ("refused.title_other", "lock"),
     }
 }
 
 /// The message for a person, who does not know of rules.
 const fn told(refusal: &Refusal<'_>) -> &'static str {
     match refusal.reason {
-        Reason::NoRule => "There is nothing here for you, or the address is wrong.",
-        Reason::NoCredentials
-        | Reason::InvalidToken
-        | Reason::MultipleCredentials
-        | Reason::ExpiredToken
-        | Reason::SessionExpired
-        | Reason::InsufficientTier
-        | Reason::InsufficientScope
-        | Reason::InsufficientPermission
-        | Reason::BadTarget
-        | Reason::SpoofedHeader
-        | Reason::DisabledUser
-        | Reason::Unavailable
-        | Reason::Overloaded
-        | Reason::Ok => message(refusal),
+        Reason::NoCredentials if refusal.login_url.is_empty() => "refused.no_token",
+        Reason::NoCredentials => "refused.no_credentials",
+        Reason::InvalidToken => "refused.invalid_token",
+        Reason::MultipleCredentials => "refused.multiple_credentials",
+        Reason::ExpiredToken => "refused.expired_token",
+        Reason::SessionExpired => "refused.session_expired",
+        Reason::InsufficientTier => "refused.insufficient_tier",
+        Reason::InsufficientScope | Reason::InsufficientPermission => "refused.insufficient_permission",
+        Reason::NoRule => "refused.no_rule",
+        Reason::BadTarget => "refused.bad_target",
+        Reason::SpoofedHeader => "refused.spoofed_header",
+        Reason::DisabledUser => "refused.disabled_user",
+        // `Ok` is no reason to refuse; it is told as what it then is.
+        Reason::Unavailable | Reason::Ok => "refused.unavailable",
+        Reason::Overloaded => "refused.overloaded",
     }
 }
 
@@ -324,11 +298,39 @@ mod tests {
     fn a_page_escapes_what_it_shows() {
         let required = Required { tiers: vec!["<script>".to_owned()], ..Required::default() };
         let pages = LoginPlace::new("https://gate.example.com", "/_auth/\"<b>");
-        let reader =
-            Reader { name: Some("<script>{style}{request_id}"), tiers: vec!["<script>"], pages: pages.as_ref() };
+        let ui = Ui::default();
+        let reader = Reader {
+            ui: &ui,
+            language: ui.language(None),
+            name: Some("<script>{{ title }}{name}"),
+            tiers: vec!["<script>"],
+            owner: Some(Contact::parse("<script>")),
+            pages: pages.as_ref(),
+        };
         let page = html_body(&refusal(&required), &reader).text;
-        assert_eq!(page.matches("<strong>&lt;script&gt;").count(), 2, "{page}");
+        assert_eq!(page.matches("&lt;script&gt;").count(), 3, "{page}");
         assert!(page.contains("r&lt;1&gt;") && !page.contains("<script>") && !page.contains("<b>"), "{page}");
-        assert!(page.contains("{style}{request_id}"), "{page}");
+        assert!(page.contains("{{ title }}{name}"), "{page}");
+    }
+
+    #[test]
+    fn every_reason_is_told_in_every_language() {
+        let ui = Ui::default();
+        let mut told = std::collections::BTreeSet::new();
+        for language in ["en", "de", "ko"] {
+            for reason in Reason::ALL {
+                for status in [302, 400, 401, 403, 503, 418] {
+                    let required = Required::default();
+                    let refusal = Refusal { status, reason, ..refusal(&required) };
+                    let language = ui.language(Some(language.as_bytes()));
+                    let reader = Reader { ui: &ui, language, name: None, tiers: vec![], owner: None, pages: None };
+                    let body = html_body(&refusal, &reader);
+                    assert!(!body.text.contains("refused."), "{}", body.text);
+                    assert!(body.headers.contains(&("content-language", language.tag().to_owned())));
+                    told.insert(body.text);
+                }
+            }
+        }
+        assert!(told.len() > 3 * Reason::ALL.len(), "{} pages differ", told.len());
     }
 }

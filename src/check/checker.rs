@@ -18,6 +18,7 @@ use crate::policy::{Policy, Required};
 use crate::session::{NoSession, SessionId, SessionSource};
 use crate::token::{Issuers, KeyRefresh, KeySource};
 use crate::types::{Clock, Principal, Random, Reason, RequestView};
+use crate::ui::Ui;
 
 /// Checks that may wait for keys at once. A token with an unknown key costs
 /// nothing to make: those beyond this are refused, and nobody else notices.
@@ -41,6 +42,10 @@ pub struct Snapshot {
     pub base_path: String,
     /// Present: browsers can sign in.
     pub login: Option<LoginPlace>,
+    /// How the pages look and speak.
+    pub ui: Arc<Ui>,
+    /// Whether the portal shows apps that do not open, as locked.
+    pub show_locked: bool,
 }
 
 /// What a checker needs of the world.

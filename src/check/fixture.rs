@@ -56,6 +56,8 @@ fn snapshot_with(more: serde_json::Value) -> Snapshot {
         assertion: None,
         base_path: "/_auth".to_owned(),
         login: None,
+        ui: Arc::default(),
+        show_locked: false,
     }
 }
 

@@ -24,11 +24,9 @@ mod pages;
 mod places;
 mod request_kind;
 mod service;
-mod style;
 mod token_cache;
 
 pub use assertion::{AssertionKeys, AssertionSettings};
-pub(crate) use body::escape_html;
 pub use body::{ErrorTemplate, TemplateError};
 pub use checker::{Checker, Ports, Snapshot};
 pub use identity_headers::{
@@ -40,7 +38,6 @@ pub use outcome::{Allow, Answer, Body, CheckOutcome, DecisionRecord, Denial, Den
 pub use pages::{OwnPages, Page, PageRequest, Sender};
 pub(crate) use request_kind::{is_navigation, is_request_id};
 pub use service::{CheckService, DecisionLog};
-pub(crate) use style::{STYLE, style_source};
 pub use token_cache::{CacheResult, TokenCache};
 
 pub use crate::token::KeyRefresh;

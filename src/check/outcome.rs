@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use super::login::LoginRedirect;
 use super::pages::names;
-use super::style::style_source;
 use super::token_cache::CacheResult;
 use crate::policy::Required;
 use crate::session::SetCookie;
@@ -146,9 +145,13 @@ impl Denial {
             ("cache-control", "no-store".to_owned()),
             ("x-content-type-options", "nosniff".to_owned()),
         ];
-        if self.body.content_type.starts_with("text/html") {
-            headers.push(("content-security-policy", page_policy()));
-            headers.push(("referrer-policy", "no-referrer".to_owned()));
+        let mut varies = Vec::new();
+        for (name, value) in &self.body.headers {
+            if *name == "vary" {
+                varies.push(value.as_str());
+            } else {
+                headers.push((name, value.clone()));
+            }
         }
         let redirects = matches!(self.http_status(protocol), 302 | 303);
         if let Some(challenge) = self.challenge.as_ref().filter(|_| !redirects) {
@@ -160,18 +163,13 @@ impl Denial {
         headers.extend(self.set_cookies.iter().map(|cookie| ("set-cookie", cookie.header_value())));
         if let Some(origin) = &self.cors_origin {
             headers.push(("access-control-allow-origin", origin.clone()));
-            headers.push(("vary", "Origin".to_owned()));
+            varies.push("Origin");
+        }
+        if !varies.is_empty() {
+            headers.push(("vary", varies.join(", ")));
         }
         headers
     }
-}
-
-/// A refusal page runs nothing, loads nothing and cannot be framed.
-fn page_policy() -> String {
-    format!(
-        "default-src 'none'; style-src {}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-        style_source()
-    )
 }
 
 /// A body and its media type.
@@ -181,10 +179,13 @@ pub struct Body {
     pub content_type: &'static str,
     /// The text.
     pub text: String,
+    /// The headers that say what a browser may do with it.
+    pub headers: Vec<(&'static str, String)>,
 }
 
 impl Body {
-    pub(super) const EMPTY: Self = Self { content_type: "text/plain; charset=utf-8", text: String::new() };
+    pub(super) const EMPTY: Self =
+        Self { content_type: "text/plain; charset=utf-8", text: String::new(), headers: Vec::new() };
 }
 
 /// An answer of the service itself.

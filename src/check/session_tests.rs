@@ -49,10 +49,10 @@ fn a_person_without_access_is_told_who_they_are_and_where_to_go() {
     let (live, token) = (session_cookie("live"), ("authorization", &b"Bearer eyJ.eyJ.x"[..]));
     let cookie = ("cookie", live.as_bytes());
     for (target, headers, says, account, sign_out) in [
-        ("/post", &[cookie, NAVIGATION] as Headers, "signed in as <strong>Zoë</strong>", true, true),
-        ("/nowhere", &[cookie, NAVIGATION], "There is nothing here for you", true, false),
-        ("/nowhere", &[NAVIGATION], "There is nothing here for you", true, false),
-        ("/nowhere", &[token, NAVIGATION], "There is nothing here for you", false, false),
+        ("/post", &[cookie, NAVIGATION] as Headers, "signed in as <bdi class=\"value\">Zoë</bdi>", true, true),
+        ("/nowhere", &[cookie, NAVIGATION], "There is no app here", true, false),
+        ("/nowhere", &[NAVIGATION], "There is no app here", true, false),
+        ("/nowhere", &[token, NAVIGATION], "There is no app here", false, false),
         ("/apps/devel/%2e%2e/x", &[cookie, NAVIGATION], "can be read in more than one way", false, false),
     ] {
         let method = if target == "/post" { "POST" } else { "GET" };

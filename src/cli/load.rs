@@ -8,8 +8,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::ConfigArg;
-use crate::app::{self, LoadError, LoadedApps, LoadedConfig, Loading, ReadFile};
-use crate::config::{Config, ConfigErrors, Sources, with_dotenv};
+use crate::app::{self, Disk, LoadError, LoadedApps, LoadedConfig, Loading, ReadFile};
+use crate::config::{Config, ConfigErrors, ReadFiles, Sources, with_dotenv};
 
 /// Where the config is when nobody names a file.
 const DEFAULT_FILE: &str = "tiergate.yaml";
@@ -96,6 +96,27 @@ impl Files {
         self.0.borrow_mut().push(ReadFile::new(path, text.as_deref().ok()));
         text
     }
+
+    fn follow(&self, path: &Path, bytes: Option<&[u8]>) {
+        if let Some(Ok(text)) = bytes.map(std::str::from_utf8) {
+            self.0.borrow_mut().push(ReadFile::new(path, Some(text)));
+        }
+    }
+}
+
+/// What the pages are made of is followed as well, so far as it is text.
+impl ReadFiles for Files {
+    fn bytes(&self, path: &str) -> io::Result<Vec<u8>> {
+        let bytes = Disk.bytes(path);
+        self.follow(Path::new(path), bytes.as_deref().ok());
+        bytes
+    }
+
+    fn folder(&self, path: &str) -> io::Result<Vec<(String, Vec<u8>)>> {
+        let files = Disk.folder(path)?;
+        files.iter().for_each(|(name, bytes)| self.follow(&Path::new(path).join(name), Some(bytes)));
+        Ok(files)
+    }
 }
 
 fn read_config(arg: &ConfigArg, files: &Files) -> Result<LoadedConfig, Failure> {
@@ -109,6 +130,7 @@ fn read_config(arg: &ConfigArg, files: &Files) -> Result<LoadedConfig, Failure> 
         file: file.as_ref().map(|(name, text)| (name.as_str(), text.as_str())),
         environment,
         read_secret: &read_secret,
+        files,
     };
     let config = Config::load(&sources)?;
     app::check_session_store(&config).map_err(Failure::Value)?;

@@ -6,7 +6,7 @@ use super::load::Loaded;
 use super::what_if::{CallerNames, Explanation, Question, WhatIf};
 use super::*;
 use crate::app::load_apps;
-use crate::config::{Config, Sources};
+use crate::config::{Config, NoFiles, Sources};
 
 const CONFIG: &str = r#"
 identity_providers:
@@ -21,7 +21,12 @@ rules:
 
 fn config() -> Config {
     let read_secret = |_: &str| Ok(String::new());
-    let sources = Sources { file: Some(("tiergate.yaml", CONFIG)), environment: [].into(), read_secret: &read_secret };
+    let sources = Sources {
+        file: Some(("tiergate.yaml", CONFIG)),
+        environment: [].into(),
+        read_secret: &read_secret,
+        files: &NoFiles,
+    };
     Config::load(&sources).unwrap()
 }
 

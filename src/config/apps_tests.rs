@@ -3,7 +3,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use super::*;
-use crate::config::Sources;
+use crate::config::{NoFiles, Sources};
 use crate::types::{CanonicalPath, Host};
 
 const CONFIG: &str = r#"
@@ -22,6 +22,7 @@ fn config(more: &str) -> Config {
         file: Some(("tiergate.yaml", &text)),
         environment: BTreeMap::new(),
         read_secret: &|_| Err(std::io::Error::from(std::io::ErrorKind::NotFound)),
+        files: &NoFiles,
     };
     Config::load(&sources).unwrap()
 }
@@ -222,6 +223,7 @@ rules:
         file: Some(("tiergate.yaml", &text)),
         environment: BTreeMap::new(),
         read_secret: &|_| Err(std::io::Error::from(std::io::ErrorKind::NotFound)),
+        files: &NoFiles,
     };
     let config = Config::load(&sources).unwrap();
     let entry = |stem: &str, more: &str| {

@@ -48,6 +48,8 @@ pub(crate) struct ConfigFile {
     pub(crate) sessions: Option<SessionsFile>,
     /// The user directory.
     pub(crate) directory: Option<DirectoryFile>,
+    /// The portal, and how the pages look and speak.
+    pub(crate) portal: PortalFile,
     /// A directory, or several, with the apps: one YAML file each, or a folder `<tier>/<app>/` each. Watched.
     pub(crate) apps_dir: Option<AppsDirFile>,
     /// What the apps have where they say nothing themselves.
@@ -347,6 +349,49 @@ pub(crate) struct SessionsFile {
     pub(crate) secrets: Option<Vec<String>>,
     /// A file that holds the keys, one a line.
     pub(crate) secrets_file: Option<String>,
+}
+
+/// The portal, and how the pages look and speak.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PortalFile {
+    /// Whose apps they are; people read it at the top of every page.
+    pub(crate) name: Option<String>,
+    /// A picture beside the name: an SVG, PNG, JPEG, GIF or WebP file of at most 64 KiB.
+    pub(crate) logo: Option<String>,
+    /// What buttons and links are coloured with.
+    #[serde(default)]
+    pub(crate) colors: PortalColorsFile,
+    /// Whom to ask for access where an app names no owner: an e-mail address, a URL, or a name.
+    pub(crate) contact: Option<String>,
+    /// Whether apps that somebody may not open are listed, with what is missing; `hide` when absent.
+    pub(crate) locked: Option<LockedFile>,
+    /// A path outside `base_path` at which the portal is shown too, such as `/dashboard`.
+    pub(crate) path: Option<String>,
+    /// A directory whose files take the place of the page templates of the same name.
+    pub(crate) templates: Option<String>,
+    /// A directory with a file of messages for each language, such as `fr.yaml`, on top of ours.
+    pub(crate) messages: Option<String>,
+}
+
+/// What buttons and links are coloured with, each such as `"#0b57b0"`.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PortalColorsFile {
+    /// On light pages; its contrast with them has to be 4.5 at least.
+    pub(crate) accent: Option<String>,
+    /// On dark pages; made from `accent` when absent.
+    pub(crate) accent_dark: Option<String>,
+}
+
+/// What becomes of apps that somebody may not open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LockedFile {
+    /// They are not listed.
+    Hide,
+    /// They are listed as locked, with what is missing.
+    Show,
 }
 
 /// The user directory.

@@ -23,6 +23,7 @@ mod login;
 mod node;
 mod overlay;
 mod policy;
+mod portal;
 mod restart;
 mod routes;
 mod schema;
@@ -52,6 +53,7 @@ pub use identity_provider::{IdentityProvider, Jwks, JwksSource};
 pub use listen::{Listen, ListenAddress, PublicUrl};
 pub use login::Login;
 use node::Node;
+pub use portal::{NoFiles, Portal, ReadFiles};
 pub use routes::{NginxRoutes, Routes};
 pub use schema::schema;
 pub use sections::{Compat, Limits, Log, LogFormat, LogLevel};
@@ -100,6 +102,8 @@ pub struct Config {
     pub sessions: Option<Sessions>,
     /// The user directory.
     pub directory: Option<Directory>,
+    /// The portal and the pages around it.
+    pub portal: Portal,
     /// The directories with the apps' files and folders.
     pub apps_dirs: Vec<PathBuf>,
     /// What apps have where they say nothing themselves.
@@ -121,6 +125,8 @@ pub struct Sources<'a> {
     pub environment: BTreeMap<String, String>,
     /// Reads the files that `*_file` keys name.
     pub read_secret: ReadSecret<'a>,
+    /// Reads the logo, the messages and the templates of `portal`.
+    pub files: &'a dyn ReadFiles,
 }
 
 impl Config {
@@ -155,7 +161,8 @@ impl Config {
         let (sound, taken_out) = structure::sound_part(written, &structural, &schema);
         add_new(&mut faults, structural);
         let mut check = Check::new(&broken, sources.read_secret);
-        let config = is_a_map.then_some(sound).and_then(|sound| Self::read(sound, &declared, &mut check));
+        let config =
+            is_a_map.then_some(sound).and_then(|sound| Self::read(sound, &declared, sources.files, &mut check));
         let notices = std::mem::take(&mut check.notices);
         let semantic =
             check.faults.into_iter().map(|fault| fault.moved(|pointer| taken_out.original(pointer))).collect();
@@ -173,7 +180,12 @@ impl Config {
         self.identity_providers.iter().any(|provider| provider.login.is_some())
     }
 
-    fn read(written: Value, declared: &policy::Declarations, check: &mut Check<'_>) -> Option<Self> {
+    fn read(
+        written: Value,
+        declared: &policy::Declarations,
+        files: &dyn ReadFiles,
+        check: &mut Check<'_>,
+    ) -> Option<Self> {
         let Ok(file) = ConfigFile::deserialize(written) else {
             // The structure was checked; serde's own words could repeat a secret.
             check.fault(Fault::new("", "the config does not have the form that its schema describes"));
@@ -195,6 +207,7 @@ impl Config {
         let sessions = file.sessions.clone().or_else(|| signs_in.then(SessionsFile::default));
         let sessions = sessions.map(|sessions| Sessions::read(&sessions, check));
         let directory = file.directory.as_ref().and_then(|directory| Directory::read(directory, check));
+        let portal = portal::read(&file, &base_path, files, check);
         let apps_dirs = apps::read_dirs(file.apps_dir.as_ref(), check);
         let routes = Routes::read(&file.routes, check);
         say_what_waits(&file, check);
@@ -224,6 +237,7 @@ impl Config {
             log: Log::read(&file.log),
             sessions,
             directory,
+            portal,
             apps_dirs,
             apps_defaults,
             apps,

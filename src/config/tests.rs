@@ -33,6 +33,40 @@ fn read_secret(path: &str) -> std::io::Result<String> {
     }
 }
 
+/// What the section `portal` names.
+struct Files;
+
+impl ReadFiles for Files {
+    fn bytes(&self, path: &str) -> std::io::Result<Vec<u8>> {
+        let text = match path {
+            "logo.svg" => "<svg xmlns='http://www.w3.org/2000/svg'/>",
+            "script.svg" => "<svg><script>alert(1)</script></svg>",
+            "logo.txt" => "a name",
+            _ => return NoFiles.bytes(path),
+        };
+        Ok(text.into())
+    }
+
+    fn folder(&self, path: &str) -> std::io::Result<Vec<(String, Vec<u8>)>> {
+        let files: &[(&str, &[u8])] = match path {
+            "messages" => &[("fr.yaml", b"out.title: Vous avez quitt\xc3\xa9 le site\n"), ("ko.yml", b"")],
+            "wrong/messages" => &[
+                ("de.yaml", b"# Deutsch\nout.titel: Abgemeldet\nportal.version: '{nummer}'\n"),
+                ("french.yaml", b""),
+                ("it.yaml", b"a: [b"),
+                ("notes.txt", b""),
+                ("pl.yaml", b"\xff"),
+            ],
+            "templates" => &[("message.html", b"{% extends \"base.html\" %}{% block main %}{{ text }}{% endblock %}")],
+            "wrong/templates" => {
+                &[("choose.html", b"\n{% for choice in %}"), ("message.html", b"\n{{ txt }}"), ("x.html", b"")]
+            }
+            _ => return NoFiles.folder(path),
+        };
+        Ok(files.iter().map(|(name, bytes)| ((*name).to_owned(), bytes.to_vec())).collect())
+    }
+}
+
 fn private_key() -> String {
     use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
     use base64::Engine as _;
@@ -54,11 +88,12 @@ fn load(text: &str, variables: &[(&str, &str)]) -> Result<Config, ConfigErrors> 
         file: Some(("tiergate.yaml", text)),
         environment: environment(variables),
         read_secret: &read_secret,
+        files: &Files,
     })
 }
 
 fn load_environment(variables: &[(&str, &str)]) -> Result<Config, ConfigErrors> {
-    Config::load(&Sources { file: None, environment: environment(variables), read_secret: &read_secret })
+    Config::load(&Sources { file: None, environment: environment(variables), read_secret: &read_secret, files: &Files })
 }
 
 /// A config as text; secrets spelled out, since equality is about them too. A

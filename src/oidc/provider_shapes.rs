@@ -21,7 +21,13 @@ fn config_of(id: &str) -> Config {
     let block = blocks.find(|block| block.contains(&format!("id: {id}\n"))).expect(id);
     let environment = BTreeMap::from([("OIDC_CLIENT_SECRET".to_owned(), "a secret".to_owned())]);
     let none = |_: &str| Err(std::io::ErrorKind::NotFound.into());
-    Config::load(&Sources { file: Some(("providers.md", block)), environment, read_secret: &none }).expect(id)
+    Config::load(&Sources {
+        file: Some(("providers.md", block)),
+        environment,
+        read_secret: &none,
+        files: &crate::config::NoFiles,
+    })
+    .expect(id)
 }
 
 /// The token that a shape describes, signed with the test key.

@@ -105,6 +105,17 @@ impl Tiers {
             .fold(TierSet::EMPTY, |held, tier| held.union(tier.contains))
     }
 
+    /// The highest of the tiers that somebody holds: the one that contains most of
+    /// them, and of several such ones the last in written order.
+    #[must_use]
+    pub fn highest(&self, held: TierSet) -> Option<TierIndex> {
+        let contained = |tier: &TierIndex| {
+            let contains = self.tiers.get(tier.position()).map_or(TierSet::EMPTY, |tier| tier.contains);
+            held.iter().filter(|other| contains.contains(*other)).count()
+        };
+        held.iter().max_by_key(contained)
+    }
+
     /// The scopes of which the grant of `tier` wants all, for the `scope`
     /// attribute of a challenge; empty when it is granted otherwise.
     #[must_use]

@@ -21,22 +21,31 @@ struct Room {
 const HOUSE: &[Room] = &[
     Room { name: "types", layer: 0, may_import: &[] },
     Room { name: "policy", layer: 1, may_import: &["types"] },
+    Room { name: "ui", layer: 1, may_import: &["types"] },
     Room { name: "token", layer: 2, may_import: &["types"] },
     Room { name: "session", layer: 3, may_import: &["types"] },
     Room { name: "apps", layer: 3, may_import: &["types", "policy"] },
     Room { name: "oidc", layer: 4, may_import: &["types", "token", "session"] },
     Room { name: "routes", layer: 4, may_import: &["types", "apps"] },
-    Room { name: "check", layer: 5, may_import: &["types", "policy", "token", "session", "apps", "oidc"] },
-    Room { name: "config", layer: 6, may_import: &["types", "policy", "token", "session", "apps", "oidc", "check"] },
+    Room { name: "check", layer: 5, may_import: &["types", "ui", "policy", "token", "session", "apps", "oidc"] },
+    Room {
+        name: "config",
+        layer: 6,
+        may_import: &["types", "ui", "policy", "token", "session", "apps", "oidc", "check"],
+    },
     Room { name: "backend", layer: 6, may_import: &["types", "policy", "token", "session", "apps", "oidc", "check"] },
     Room { name: "grpc", layer: 6, may_import: &["types", "session", "check"] },
-    Room { name: "http", layer: 6, may_import: &["types", "policy", "token", "session", "apps", "oidc", "check"] },
+    Room {
+        name: "http",
+        layer: 6,
+        may_import: &["types", "ui", "policy", "token", "session", "apps", "oidc", "check"],
+    },
     Room {
         name: "app",
         layer: 7,
         may_import: &[
-            "types", "policy", "token", "session", "apps", "oidc", "routes", "check", "config", "backend", "grpc",
-            "http",
+            "types", "ui", "policy", "token", "session", "apps", "oidc", "routes", "check", "config", "backend",
+            "grpc", "http",
         ],
     },
     Room {

@@ -3,29 +3,16 @@
 use serde::Serialize;
 use serde_json::json;
 
-use super::content::{Kind, Moment, Notice, json_page, redirect};
+use super::content::{Moment, Notice, Sheet, json_page, redirect};
 use super::request::Visit;
 use super::{Pages, SigningIn, Who, browser, renewed};
 use crate::check::Page;
 use crate::session::{LiveSession, SessionKey, SessionListing, SetCookie, StoreError};
 use crate::types::{Principal, Reason};
+use crate::ui::{Form, Language};
 
-/// The parameter of a browser that comes from signing out here.
-const SIGNED_OUT: &str = "signed_out";
-/// The parameter of one that comes back from signing out at its provider (OIDC
-/// RP-Initiated Logout 1.0 section 3).
-const STATE: &str = "state";
 /// The most sessions on one page.
 const MAX_SHOWN: usize = 50;
-
-#[derive(Serialize)]
-struct Person<'a> {
-    name: &'a str,
-    email: Option<&'a str>,
-    provider: &'a str,
-    tiers: Vec<String>,
-    until: Moment,
-}
 
 #[derive(Serialize)]
 struct Row {
@@ -47,27 +34,6 @@ struct UserInfo<'a> {
 }
 
 impl Pages {
-    /// `GET /`
-    pub(super) async fn portal(&self, visit: &Visit<'_>, parts: Option<&SigningIn>) -> Page {
-        let show = |title, values| self.content.page(visit, (200, Kind::Plain), "portal.html", title, values);
-        let Some(parts) = parts else { return show("Start page", json!({})) };
-        match parts.who(visit).await {
-            Who::Somebody(live) => {
-                let person = self.person(parts, &live);
-                renewed(show("Your account", json!({ "person": person, "base": self.routes.base_path() })), &live)
-            }
-            Who::Nobody(_) => {
-                // Anybody can write such an address: only words hang on it.
-                let [here, there] = [SIGNED_OUT, STATE].map(|name| !visit.parameters(name).is_empty());
-                let title = if here || there { "You are signed out" } else { "You are not signed in" };
-                show(title, json!({ "login": self.routes.to("/login"), "here": here, "there": there }))
-            }
-            Who::Unknown => {
-                self.store_is_down(visit, "Whether you are signed in cannot be told. Try again in a moment.")
-            }
-        }
-    }
-
     /// `GET /me`
     pub(super) async fn me(&self, visit: &Visit<'_>, parts: Option<&SigningIn>) -> Page {
         let Some(parts) = parts else { return problem(visit, 401, "Not signed in", Reason::NoCredentials, None) };
@@ -79,7 +45,7 @@ impl Pages {
                     "name": principal.name,
                     "email": principal.email.as_ref().map(|email| email.address()),
                     "provider": principal.provider.as_str(),
-                    "tiers": self.tiers(principal, false),
+                    "tiers": self.tiers(principal),
                     "scopes": principal.scopes.iter().collect::<Vec<_>>(),
                     "expires_at": live.ends_at.to_string(),
                 });
@@ -124,11 +90,14 @@ impl Pages {
             Who::Nobody(_) => return self.nobody(visit, parts),
             Who::Unknown => return self.store_is_down(visit, UNREADABLE),
         };
-        let Ok((rows, more)) = rows(parts, &live, live.key).await else {
+        let language = self.content.language(visit);
+        let Ok((rows, more)) = rows(parts, &live, live.key, &language).await else {
             return self.store_is_down(visit, UNREADABLE);
         };
         let values = json!({ "sessions": rows, "more": more, "base": self.routes.base_path() });
-        renewed(self.content.page(visit, (200, Kind::Form(&[])), "sessions.html", "Your sessions", values), &live)
+        let form = Form::Own(&[]);
+        let sheet = Sheet { status: 200, template: "sessions.html", sign: "devices", title: "sessions.title", form };
+        renewed(self.content.page(visit, &sheet, values), &live)
     }
 
     /// `POST /sessions/revoke` with `key`; only a session of the same person.
@@ -146,8 +115,8 @@ impl Pages {
             Who::Unknown => return self.store_is_down(visit, NOT_ENDED),
         };
         let Some(key) = form.field("key").and_then(|key| SessionKey::parse(&key)) else {
-            let notice = Notice::new(400, "Which session?", "The form names no session, so nothing was ended.");
-            return self.content.notice(visit, &notice.action("Your sessions", self.routes.to("/sessions")));
+            let notice = Notice::new(400, "devices", "sessions.which", "sessions.which_text");
+            return self.content.notice(visit, &notice.action("sessions.title", self.routes.to("/sessions")));
         };
         let principal = &live.principal;
         let Ok(own) = parts.sessions.of_subject(&principal.issuer, &principal.subject).await else {
@@ -163,30 +132,12 @@ impl Pages {
         renewed(redirect(format!("{}{}", parts.public_origin, self.routes.to("/sessions")), &[]), &live)
     }
 
-    /// Where a browser lands that has signed out here and not at its provider.
-    pub(super) fn signed_out_url(&self, parts: &SigningIn) -> String {
-        format!("{}{}?{SIGNED_OUT}=1", parts.public_origin, self.routes.portal())
-    }
-
-    fn person<'a>(&self, parts: &'a SigningIn, live: &'a LiveSession) -> Person<'a> {
-        let principal = &live.principal;
-        let providers = parts.relying_party.providers();
-        let provider = providers.iter().find(|provider| provider.id == principal.provider);
-        Person {
-            name: principal.shown_name(),
-            email: principal.email.as_ref().map(|email| email.address()),
-            provider: provider.map_or(principal.provider.as_str(), |provider| &provider.label),
-            tiers: self.tiers(principal, true),
-            until: Moment::of(live.ends_at),
-        }
-    }
-
-    /// The tiers of a person under the policy that is live, by name or as people read them.
-    fn tiers(&self, principal: &Principal, labels: bool) -> Vec<String> {
+    /// The tiers of a person under the policy that is live, by name.
+    fn tiers(&self, principal: &Principal) -> Vec<String> {
         let snapshot = self.checker.snapshot();
         let tiers = snapshot.policy.tiers();
         let held = tiers.held_by(Some(principal));
-        held.iter().map(|tier| if labels { tiers.label(tier) } else { tiers.name(tier) }.to_owned()).collect()
+        held.iter().map(|tier| tiers.name(tier).to_owned()).collect()
     }
 }
 
@@ -206,11 +157,16 @@ fn problem(visit: &Visit<'_>, status: u16, title: &str, reason: Reason, login_ur
     json_page(status, "application/problem+json", &problem)
 }
 
-const UNREADABLE: &str = "Your sessions cannot be listed. Try again in a moment.";
-const NOT_ENDED: &str = "The session was not ended. Try again in a moment.";
+const UNREADABLE: &str = "sessions.unreadable";
+const NOT_ENDED: &str = "sessions.not_ended";
 
 /// The sessions of the person, this one first, then the newest; and how many are not shown.
-async fn rows(parts: &SigningIn, live: &LiveSession, own: SessionKey) -> Result<(Vec<Row>, usize), StoreError> {
+async fn rows(
+    parts: &SigningIn,
+    live: &LiveSession,
+    own: SessionKey,
+    language: &Language,
+) -> Result<(Vec<Row>, usize), StoreError> {
     let principal = &live.principal;
     let mut keys = parts.sessions.of_subject(&principal.issuer, &principal.subject).await?;
     keys.retain(|key| *key != own);
@@ -226,10 +182,10 @@ async fn rows(parts: &SigningIn, live: &LiveSession, own: SessionKey) -> Result<
         let card = listing.card?;
         Some(Row {
             key: listing.key.to_string(),
-            browser: browser::name(&card.user_agent),
+            browser: browser::name(&card.user_agent, language),
             own: listing.key == own,
-            since: Moment::of(card.signed_in_at),
-            until: Moment::of(listing.ends_at),
+            since: Moment::of(card.signed_in_at, language),
+            until: Moment::of(listing.ends_at, language),
         })
     };
     Ok((listings.into_iter().filter_map(row).collect(), more))

@@ -1,6 +1,8 @@
 //! What people call a browser, by how it names itself (`User-Agent`); a guess,
 //! only to be shown.
 
+use crate::ui::{Language, Text};
+
 const BROWSERS: [(&str, &str); 8] = [
     ("Edg", "Edge"),
     ("OPR/", "Opera"),
@@ -24,14 +26,16 @@ const SYSTEMS: [(&str, &str); 7] = [
 const MAX_SHOWN: usize = 80;
 
 /// Such as `Firefox on Linux`; what is not known is shown as it is, cut.
-pub(super) fn name(user_agent: &str) -> String {
+pub(super) fn name(user_agent: &str, language: &Language) -> String {
     let known = |list: &[(&'static str, &'static str)]| {
         list.iter().find(|(mark, _)| user_agent.contains(mark)).map(|(_, name)| *name)
     };
     match (known(&BROWSERS), known(&SYSTEMS)) {
-        (Some(browser), Some(system)) => format!("{browser} on {system}"),
+        (Some(browser), Some(system)) => {
+            language.say(&Text::of("browser.on").with("browser", browser).with("system", system))
+        }
         (Some(browser), None) => browser.to_owned(),
-        (None, _) if user_agent.trim().is_empty() => "A browser without a name".to_owned(),
+        (None, _) if user_agent.trim().is_empty() => language.say(&Text::of("browser.unnamed")),
         (None, _) => user_agent.chars().take(MAX_SHOWN).collect(),
     }
 }
@@ -39,6 +43,7 @@ pub(super) fn name(user_agent: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ui::Messages;
 
     #[test]
     fn browsers_are_called_as_people_call_them() {
@@ -59,8 +64,8 @@ mod tests {
             ("curl/8.5.0", "curl/8.5.0"),
             ("", "A browser without a name"),
         ] {
-            assert_eq!(name(user_agent), called);
+            assert_eq!(name(user_agent, Messages::default().choose(None)), called);
         }
-        assert_eq!(name(&"é".repeat(300)).chars().count(), 80);
+        assert_eq!(name(&"é".repeat(300), Messages::default().choose(Some(b"ko"))).chars().count(), 80);
     }
 }

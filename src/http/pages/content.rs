@@ -1,40 +1,38 @@
 //! Pages as text with their headers: HTML for people, RFC 9457 problems for
 //! programs, redirects.
 
-use minijinja::value::Serde;
-use minijinja::{Environment, Error, ErrorKind, Output, State, Value, context, escape_formatter};
+use std::sync::Arc;
+
 use serde::Serialize;
 use serde_json::json;
 
 use super::request::Visit;
-use crate::check::{Page, STYLE, escape_html, style_source};
+use crate::check::{Checker, Page};
 use crate::session::SetCookie;
 use crate::types::{Reason, UnixTime};
+use crate::ui::{Form, Language, Messages, PageView, Text};
 
 /// Something to be told, with what the reader can do.
 #[derive(Debug, Clone)]
 pub(super) struct Notice {
     status: u16,
+    sign: &'static str,
     title: &'static str,
-    text: Vec<String>,
+    text: Vec<&'static str>,
     causes: Vec<&'static str>,
-    actions: Vec<Action>,
+    actions: Vec<(&'static str, String)>,
     reason: Option<Reason>,
     login_url: Option<String>,
 }
 
-#[derive(Debug, Clone, Serialize)]
-struct Action {
-    label: &'static str,
-    href: String,
-}
-
 impl Notice {
-    pub(super) fn new(status: u16, title: &'static str, text: &str) -> Self {
+    /// `sign` is the symbol above it; `title` and `text` are messages.
+    pub(super) fn new(status: u16, sign: &'static str, title: &'static str, text: &'static str) -> Self {
         Self {
             status,
+            sign,
             title,
-            text: vec![text.to_owned()],
+            text: vec![text],
             causes: Vec::new(),
             actions: Vec::new(),
             reason: None,
@@ -42,8 +40,8 @@ impl Notice {
         }
     }
 
-    pub(super) fn and(mut self, text: &str) -> Self {
-        self.text.push(text.to_owned());
+    pub(super) fn and(mut self, text: &'static str) -> Self {
+        self.text.push(text);
         self
     }
 
@@ -53,7 +51,7 @@ impl Notice {
     }
 
     pub(super) fn action(mut self, label: &'static str, href: String) -> Self {
-        self.actions.push(Action { label, href });
+        self.actions.push((label, href));
         self
     }
 
@@ -78,91 +76,98 @@ pub(super) struct Moment {
 }
 
 impl Moment {
-    pub(super) fn of(time: UnixTime) -> Self {
+    pub(super) fn of(time: UnixTime, language: &Language) -> Self {
         let exact = time.to_string();
-        let short = format!("{} UTC", exact.get(..16).unwrap_or(&exact).replace('T', " "));
-        Self { short, exact }
+        // `2027-01-15T20:00:…`, which is as long for any year that a session sees.
+        let part = |from: usize, to: usize| exact.get(from..to).unwrap_or_default();
+        let moment = Text::of("date.moment")
+            .with("year", part(0, 4))
+            .with("month", part(5, 7))
+            .with("day", part(8, 10))
+            .with("hour", part(11, 13))
+            .with("minute", part(14, 16));
+        Self { short: language.say(&moment), exact }
     }
 }
 
-/// What a page lets the browser do besides showing it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind<'a> {
-    /// Nothing.
-    Plain,
-    /// Sends forms to ourselves, and where these lead on to: browsers judge
-    /// redirects of a form as they judge its target.
-    Form(&'a [String]),
-    /// Is framed by a provider that signs people out.
-    Framed,
+/// One page to write: its status, template, symbol and title.
+pub(super) struct Sheet<'a> {
+    pub(super) status: u16,
+    pub(super) template: &'static str,
+    pub(super) sign: &'static str,
+    pub(super) title: &'static str,
+    pub(super) form: Form<'a>,
 }
 
 /// Writes pages.
 pub(super) struct Content {
-    templates: Environment<'static>,
-    /// The origins that may frame what is to be framed, as sources of a policy
-    /// (CSP Level 3 section 2.3.1).
-    framers: String,
+    checker: Arc<Checker>,
+    home: String,
 }
 
-const TEMPLATES: [(&str, &str); 6] = [
-    ("base.html", include_str!("templates/base.html")),
-    ("message.html", include_str!("templates/message.html")),
-    ("choose.html", include_str!("templates/choose.html")),
-    ("portal.html", include_str!("templates/portal.html")),
-    ("logout.html", include_str!("templates/logout.html")),
-    ("sessions.html", include_str!("templates/sessions.html")),
-];
-
 impl Content {
-    pub(super) fn new(framers: &[String]) -> Self {
-        let mut templates = Environment::new();
-        templates.set_formatter(write_html);
-        for (name, template) in TEMPLATES {
-            // One that does not parse is missing where it is asked for, which a test of each page sees.
-            let _ = templates.add_template(name, template);
-        }
-        Self { templates, framers: sources(framers.iter().map(String::as_str)) }
+    /// `home` is the path of the portal.
+    pub(super) fn new(checker: Arc<Checker>, home: String) -> Self {
+        Self { checker, home }
+    }
+
+    /// The language of whoever asks.
+    pub(super) fn language(&self, visit: &Visit<'_>) -> Arc<Language> {
+        Arc::clone(self.checker.snapshot().ui.language(visit.accept_language()))
     }
 
     /// A page for people.
-    pub(super) fn page(
-        &self,
-        visit: &Visit<'_>,
-        (status, kind): (u16, Kind<'_>),
-        template: &str,
-        title: &str,
-        values: serde_json::Value,
-    ) -> Page {
-        let common = context! {
-            title,
-            style => Value::from_safe_string(STYLE.to_owned()),
-            reference => (status >= 400 && kind != Kind::Framed).then(|| visit.request_id()),
-        };
-        let values = context! { ..Value::from(Serde(values)), ..common };
-        let rendered = self.templates.get_template(template).and_then(|template| template.render(values));
-        let (status, body) = match rendered {
-            Ok(body) => (status, body),
-            Err(error) => {
-                tracing::error!(request_id = visit.request_id(), template, error = %error, "a page cannot be written");
-                (500, "<!doctype html><title>Error</title><p>The page cannot be shown.</p>".to_owned())
-            }
-        };
-        Page { status, headers: self.headers(kind), body }
+    pub(super) fn page(&self, visit: &Visit<'_>, sheet: &Sheet<'_>, values: serde_json::Value) -> Page {
+        let Sheet { status, template, sign, title, form } = *sheet;
+        let framed = matches!(form, Form::Framed(_));
+        let ui = Arc::clone(&self.checker.snapshot().ui);
+        let rendered = ui.page(PageView {
+            template,
+            language: ui.language(visit.accept_language()),
+            title: Text::of(title),
+            sign,
+            home: if framed { "" } else { &self.home },
+            reference: (status >= 400 && !framed).then(|| visit.request_id()),
+            values,
+            form,
+        });
+        if let Some(error) = rendered.fault {
+            tracing::error!(request_id = visit.request_id(), template, error = %error, "a template does not work");
+        }
+        let mut headers = vec![
+            ("content-type", "text/html; charset=utf-8".to_owned()),
+            ("cache-control", "no-store".to_owned()),
+            ("x-content-type-options", "nosniff".to_owned()),
+        ];
+        headers.extend(rendered.headers);
+        if !framed {
+            headers.push(("x-frame-options", "DENY".to_owned()));
+        }
+        Page { status, headers, body: rendered.body }
     }
 
     /// Tells a notice in the form that fits who asks.
     pub(super) fn notice(&self, visit: &Visit<'_>, notice: &Notice) -> Page {
-        let Notice { status, title, text, causes, actions, reason, login_url } = notice;
+        let Notice { status, sign, title, text, causes, actions, reason, login_url } = notice;
         if visit.is_navigation() {
-            let values = json!({ "text": text, "causes": causes, "actions": actions });
-            return self.page(visit, (*status, Kind::Plain), "message.html", title, values);
+            let language = self.language(visit);
+            let say = |key: &&'static str| language.say(&Text::of(key));
+            let actions: Vec<serde_json::Value> =
+                actions.iter().map(|(label, href)| json!({ "label": say(label), "href": href })).collect();
+            let values = json!({
+                "text": text.iter().map(say).collect::<Vec<_>>(),
+                "causes": causes.iter().map(say).collect::<Vec<_>>(),
+                "actions": actions,
+            });
+            let sheet = Sheet { status: *status, template: "message.html", sign, title, form: Form::None };
+            return self.page(visit, &sheet, values);
         }
+        let told: Vec<String> = text.iter().map(|key| Messages::for_programs(&Text::of(key))).collect();
         let mut problem = json!({
             "type": "about:blank",
-            "title": title,
+            "title": Messages::for_programs(&Text::of(title)),
             "status": status,
-            "detail": text.join(" "),
+            "detail": told.join(" "),
         });
         if let Some(problem) = problem.as_object_mut() {
             let members = [
@@ -174,50 +179,6 @@ impl Content {
         }
         json_page(*status, "application/problem+json", &problem)
     }
-
-    fn headers(&self, kind: Kind<'_>) -> Vec<(&'static str, String)> {
-        let nobody = || "'none'".to_owned();
-        let (forms, frames, referrer) = match kind {
-            Kind::Plain => (nobody(), nobody(), "no-referrer"),
-            // With `no-referrer` a browser would send `Origin: null` with the form.
-            Kind::Form(onward) => {
-                (sources(std::iter::once("'self'").chain(onward.iter().map(String::as_str))), nobody(), "same-origin")
-            }
-            Kind::Framed => (nobody(), self.framers.clone(), "no-referrer"),
-        };
-        let policy = format!(
-            "default-src 'none'; style-src {}; base-uri 'none'; form-action {forms}; frame-ancestors {frames}",
-            style_source()
-        );
-        let mut headers = vec![
-            ("content-type", "text/html; charset=utf-8".to_owned()),
-            ("cache-control", "no-store".to_owned()),
-            ("x-content-type-options", "nosniff".to_owned()),
-            ("referrer-policy", referrer.to_owned()),
-            ("content-security-policy", policy),
-        ];
-        if kind != Kind::Framed {
-            headers.push(("x-frame-options", "DENY".to_owned()));
-        }
-        headers
-    }
-}
-
-/// Writes a value; whoever could have chosen it, it ends no element and no
-/// attribute.
-fn write_html(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -> Result<(), Error> {
-    match value.as_str() {
-        Some(text) if !value.is_safe() => out
-            .write_str(&escape_html(text))
-            .map_err(|error| Error::new(ErrorKind::WriteFailure, "the page could not be written").with_source(error)),
-        Some(_) | None => escape_formatter(out, state, value),
-    }
-}
-
-/// A list of sources; what could end one is no source.
-fn sources<'a>(origins: impl Iterator<Item = &'a str>) -> String {
-    let origins: Vec<&str> = origins.filter(|origin| !origin.contains([' ', ';', ','])).collect();
-    if origins.is_empty() { "'none'".to_owned() } else { origins.join(" ") }
 }
 
 /// An answer for a program.

@@ -10,10 +10,12 @@
 
 mod account;
 mod browser;
+mod cards;
 mod client_address;
 mod content;
 mod failures;
 mod port;
+mod portal;
 mod request;
 mod rounds;
 mod route;
@@ -31,12 +33,14 @@ pub(crate) use request::MAX_FORM;
 
 use content::{Content, Notice};
 use ipnet::IpNet;
+use portal::Indexed;
 use request::Visit;
 use route::{Route, Routes};
 
+use crate::apps::AppHealth;
 use crate::check::{Checker, LoginPlace, LostSession, OwnPages, Page, PageRequest};
 use crate::session::{LiveSession, NoSession, SessionCookie, SessionSource, Sessions};
-use crate::types::{Clock, Reason};
+use crate::types::{Clock, Host, Reason};
 
 /// How long an answer may take; a provider that hangs takes no longer.
 const LIMIT: Duration = Duration::from_secs(6);
@@ -50,6 +54,10 @@ pub struct PageSettings {
     pub seed_paths: bool,
     /// Whether `/oauth2/{start,sign_in,callback,sign_out,userinfo}` do.
     pub oauth2_proxy: bool,
+    /// Where else the portal is shown; a canonical path.
+    pub portal_path: Option<String>,
+    /// What browsers see of the service, where the config says: scheme, host and port.
+    pub public_origin: Option<String>,
     /// The proxies in front, whose word about their own clients counts.
     pub trusted_proxies: Vec<IpNet>,
 }
@@ -74,6 +82,12 @@ pub struct Pages {
     clock: Arc<dyn Clock>,
     signing_in: Option<SigningIn>,
     trusted_proxies: Vec<IpNet>,
+    /// Who may frame the page that signs out there.
+    framers: Vec<String>,
+    public_scheme: Option<String>,
+    public_host: Option<Host>,
+    indexed: Indexed,
+    health: Option<Arc<dyn AppHealth>>,
 }
 
 /// Whose browser it is.
@@ -124,9 +138,30 @@ impl Pages {
     ) -> Self {
         let providers = signing_in.as_ref().map(|parts| parts.relying_party.providers()).unwrap_or_default();
         let routes = Routes::new(&settings, providers);
-        let origins = signing_in.as_ref().map(|parts| parts.relying_party.issuer_origins()).unwrap_or_default();
-        let content = Content::new(&origins);
-        Self { routes, content, checker, clock, signing_in, trusted_proxies: settings.trusted_proxies }
+        let framers = signing_in.as_ref().map(|parts| parts.relying_party.issuer_origins()).unwrap_or_default();
+        let content = Content::new(Arc::clone(&checker), routes.portal());
+        let public = settings.public_origin.as_deref().and_then(|origin| origin.split_once("://"));
+        let public_scheme = public.map(|(scheme, _)| scheme.to_owned());
+        let public_host = public.and_then(|(_, authority)| Host::parse(authority.as_bytes()).ok());
+        Self {
+            routes,
+            content,
+            checker,
+            clock,
+            signing_in,
+            trusted_proxies: settings.trusted_proxies,
+            framers,
+            public_scheme,
+            public_host,
+            indexed: Indexed::default(),
+            health: None,
+        }
+    }
+
+    /// The same, with the health of apps on the portal.
+    #[must_use]
+    pub fn with_health(self, health: Arc<dyn AppHealth>) -> Self {
+        Self { health: Some(health), ..self }
     }
 
     async fn respond(&self, visit: &Visit<'_>) -> Page {
@@ -175,14 +210,13 @@ impl Pages {
     }
 
     fn not_there(&self, visit: &Visit<'_>) -> Page {
-        let notice = Notice::new(404, "There is no such page", "The address leads nowhere on this service.");
-        self.content.notice(visit, &notice.action("To the start page", self.routes.portal()))
+        let notice = Notice::new(404, "lost", "fault.not_there", "fault.not_there_text");
+        self.content.notice(visit, &notice.action("page.start", self.routes.portal()))
     }
 
     fn wrong_method(&self, visit: &Visit<'_>, methods: &[&str]) -> Page {
-        let text = "This address does not answer requests of this kind.";
-        let notice = Notice::new(405, "This does not work here", text);
-        let mut page = self.content.notice(visit, &notice.action("To the start page", self.routes.portal()));
+        let notice = Notice::new(405, "lost", "fault.wrong_method", "fault.wrong_method_text");
+        let mut page = self.content.notice(visit, &notice.action("page.start", self.routes.portal()));
         page.headers.push(("allow", methods.join(", ")));
         page
     }
@@ -190,21 +224,19 @@ impl Pages {
     /// The form came to the check, which reads no bodies: the proxy has no
     /// route for it.
     fn not_routed(&self, visit: &Visit<'_>, methods: &[&str]) -> Page {
-        let text = "The form was not read, and nothing was changed. The proxy of this site has to route POST requests \
-                    for this address to the HTTP listener of Tiergate; tell whoever runs it.";
-        let notice = Notice::new(405, "This form goes nowhere", text);
-        let mut page = self.content.notice(visit, &notice.action("To the start page", self.routes.portal()));
+        let notice = Notice::new(405, "trouble", "fault.not_routed", "fault.not_routed_text");
+        let mut page = self.content.notice(visit, &notice.action("page.start", self.routes.portal()));
         page.headers.push(("allow", methods.join(", ")));
         page
     }
 
-    fn store_is_down(&self, visit: &Visit<'_>, text: &str) -> Page {
-        let notice = Notice::new(503, "Sessions cannot be read right now", text).reason(Reason::Unavailable);
+    fn store_is_down(&self, visit: &Visit<'_>, text: &'static str) -> Page {
+        let notice = Notice::new(503, "trouble", "fault.store", text).reason(Reason::Unavailable);
         let notice = match self.again(visit) {
-            Some(again) => notice.action("Try again", again),
+            Some(again) => notice.action("page.again", again),
             None => notice,
         };
-        let mut page = self.content.notice(visit, &notice.action("To the start page", self.routes.portal()));
+        let mut page = self.content.notice(visit, &notice.action("page.start", self.routes.portal()));
         page.headers.push(("retry-after", "5".to_owned()));
         page
     }
@@ -230,10 +262,8 @@ impl Pages {
 
     /// A request that changes something has to come from one of these pages.
     fn came_from_elsewhere(&self, visit: &Visit<'_>) -> Page {
-        let text = "The request did not come from a page of this site, so nothing was changed. If you pressed a \
-                    button here, your browser or a proxy hides where the request came from.";
-        let notice = Notice::new(403, "This request came from elsewhere", text);
-        self.content.notice(visit, &notice.action("To the start page", self.routes.portal()))
+        let notice = Notice::new(403, "lock", "fault.elsewhere", "fault.elsewhere_text");
+        self.content.notice(visit, &notice.action("page.start", self.routes.portal()))
     }
 }
 
@@ -280,12 +310,14 @@ impl OwnPages for Pages {
             }
             match tokio::time::timeout(LIMIT, self.respond(&visit)).await {
                 Ok(page) => page,
-                Err(_) => self.store_is_down(&visit, "The answer took too long. Try again in a moment."),
+                Err(_) => self.store_is_down(&visit, "fault.slow"),
             }
         })
     }
 }
 
+#[cfg(test)]
+mod portal_tests;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

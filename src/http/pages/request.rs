@@ -116,6 +116,11 @@ impl<'a> Visit<'a> {
         String::from_utf8_lossy(self.single("user-agent").unwrap_or_default())
     }
 
+    /// Which languages whoever asks reads.
+    pub(super) fn accept_language(&self) -> Option<&'a [u8]> {
+        self.single("accept-language")
+    }
+
     /// The values of a parameter of the query, decoded.
     pub(super) fn parameters(&self, name: &str) -> Vec<String> {
         fields(self.request.query, name)

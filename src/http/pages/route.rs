@@ -40,16 +40,25 @@ pub(super) struct Routes {
     base_path: String,
     seed_paths: bool,
     oauth2_proxy: bool,
+    /// Where else the portal is.
+    portal_path: Option<String>,
     /// Where each provider sends browsers back to, as the config says.
     callbacks: Vec<(String, ProviderId)>,
 }
 
 impl Routes {
     pub(super) fn new(settings: &PageSettings, providers: &[LoginProvider]) -> Self {
-        let PageSettings { base_path, seed_paths, oauth2_proxy, trusted_proxies: _ } = settings;
+        let PageSettings { base_path, seed_paths, oauth2_proxy, portal_path, public_origin: _, trusted_proxies: _ } =
+            settings;
         let callbacks =
             providers.iter().map(|provider| (provider.callback_path.clone(), provider.id.clone())).collect();
-        Self { base_path: base_path.clone(), seed_paths: *seed_paths, oauth2_proxy: *oauth2_proxy, callbacks }
+        Self {
+            base_path: base_path.clone(),
+            seed_paths: *seed_paths,
+            oauth2_proxy: *oauth2_proxy,
+            portal_path: portal_path.clone(),
+            callbacks,
+        }
     }
 
     /// The page that a canonical path names.
@@ -76,6 +85,7 @@ impl Routes {
             "/login" if self.seed_paths => Some(Route::Login),
             "/logout" if self.seed_paths => Some(Route::Logout),
             "/dashboard" if self.seed_paths => Some(Route::Portal),
+            _ if self.portal_path.as_deref() == Some(path) => Some(Route::Portal),
             "/oauth2/start" | "/oauth2/sign_in" if self.oauth2_proxy => Some(Route::Login),
             "/oauth2/callback" if self.oauth2_proxy => self.only_callback(),
             "/oauth2/sign_out" if self.oauth2_proxy => Some(Route::Logout),
@@ -127,7 +137,14 @@ mod tests {
     }
 
     fn settings(seed_paths: bool, oauth2_proxy: bool) -> PageSettings {
-        PageSettings { base_path: "/_auth".to_owned(), seed_paths, oauth2_proxy, trusted_proxies: Vec::new() }
+        PageSettings {
+            base_path: "/_auth".to_owned(),
+            seed_paths,
+            oauth2_proxy,
+            portal_path: None,
+            public_origin: None,
+            trusted_proxies: Vec::new(),
+        }
     }
 
     #[test]

@@ -4,13 +4,14 @@ use metrics::counter;
 use serde::Serialize;
 use serde_json::json;
 
-use super::content::{Kind, Notice, redirect};
+use super::content::{Notice, Sheet, redirect};
 use super::request::Visit;
 use super::{Pages, SigningIn, Who, failures, renewed, rounds};
 use crate::check::{LoginPlace, Page};
 use crate::oidc::{Busy, CallbackFailure, LoginProvider, ReturnTarget, ReturnTargetError, SignInError};
 use crate::session::{SESSION_COOKIE, SetCookie};
 use crate::types::{ProviderId, Reason};
+use crate::ui::Form;
 
 #[derive(Serialize)]
 struct Choice<'a> {
@@ -22,20 +23,17 @@ impl Pages {
     /// `GET /login?rd=…[&provider=id][&again=1][&why=…][&form=1]`
     pub(super) async fn login(&self, visit: &Visit<'_>, parts: &SigningIn) -> Page {
         if visit.is_framed() {
-            let text = "Signing in does not work inside another page. Open this site in a tab of its own.";
-            return self.content.notice(visit, &Notice::new(403, "Sign in from a tab of its own", text));
+            let notice = Notice::new(403, "key", "sign_in.framed", "sign_in.framed_text");
+            return self.content.notice(visit, &notice);
         }
         let target = self.return_target(visit, parts);
         let form_lost = visit.parameter(LoginPlace::FORM_LOST).is_some();
         let why = match parts.who(visit).await {
             Who::Somebody(live) if form_lost => {
-                return renewed(self.content.notice(visit, &form_was_lost().action("Go on", target)), &live);
+                return renewed(self.content.notice(visit, &form_was_lost().action("sign_in.go_on", target)), &live);
             }
             Who::Somebody(live) => return renewed(self.go_on(visit, parts, &target), &live),
-            Who::Unknown => {
-                let text = "Nobody can be signed in, because sessions cannot be kept right now. Try again in a moment.";
-                return self.store_is_down(visit, text);
-            }
+            Who::Unknown => return self.store_is_down(visit, "fault.store_sign_in"),
             Who::Nobody(why) => why,
         };
         if visit.is_ahead() || !visit.is_navigation() {
@@ -46,13 +44,13 @@ impl Pages {
         }
         if form_lost {
             let sign_in = self.login_link(&target, None, false);
-            return self.content.notice(visit, &form_was_lost().action("Sign in", sign_in));
+            return self.content.notice(visit, &form_was_lost().action("page.sign_in", sign_in));
         }
         let again = visit.parameter("again").is_some();
         if !again && rounds::failed(visit.cookies.rounds, self.now()) >= rounds::LIMIT {
             let retry = self.login_link(&target, None, true);
-            let notice = failures::round(why.or_told(visit)).action("Try once more", retry);
-            return self.content.notice(visit, &notice.action("To the start page", self.routes.portal()));
+            let notice = failures::round(why.or_told(visit)).action("page.once_more", retry);
+            return self.content.notice(visit, &notice.action("page.start", self.routes.portal()));
         }
         let mut page = match chosen(visit, parts.relying_party.providers()) {
             Ok(Some(provider)) => self.begin(visit, parts, &provider.id, &target).await,
@@ -69,8 +67,8 @@ impl Pages {
     fn go_on(&self, visit: &Visit<'_>, parts: &SigningIn, target: &str) -> Page {
         let (rounds, now) = (visit.cookies.rounds, self.now());
         if rounds::passes(rounds, target, now) >= rounds::PASSES && visit.parameter("again").is_none() {
-            let notice = failures::unseen().action("Try once more", self.login_link(target, None, true));
-            return self.content.notice(visit, &notice.action("To the start page", self.routes.portal()));
+            let notice = failures::unseen().action("page.once_more", self.login_link(target, None, true));
+            return self.content.notice(visit, &notice.action("page.start", self.routes.portal()));
         }
         // No check stands before the portal.
         let cookie = if target == self.routes.portal() {
@@ -108,8 +106,8 @@ impl Pages {
                 let target = return_to.filter(|target| self.is_acceptable(parts, target));
                 let target = target.unwrap_or_else(|| self.routes.portal());
                 let notice = failures::callback(&error)
-                    .action("To the start page", self.routes.portal())
-                    .action("Sign in again", self.login_link(&target, None, false));
+                    .action("page.start", self.routes.portal())
+                    .action("page.sign_in_again", self.login_link(&target, None, false));
                 let mut page = self.content.notice(visit, &notice);
                 page.headers.extend(set_cookies.iter().map(|cookie| ("set-cookie", cookie.header_value())));
                 page
@@ -128,23 +126,19 @@ impl Pages {
         };
         let request_id = visit.request_id();
         tracing::warn!(request_id, provider = provider.as_str(), error = %error, "sign-in does not begin");
-        let text = match error {
+        match error {
             SignInError::UnknownProvider => return self.choose(visit, parts, target, 400),
             SignInError::Store => {
                 count(provider, "store");
-                let text = "Nobody can be signed in, because sessions cannot be kept right now. Try again in a moment.";
-                return self.store_is_down(visit, text);
+                return self.store_is_down(visit, "fault.store_sign_in");
             }
-            SignInError::Provider(_) | SignInError::Busy(_) => {
-                "The place where you have your account does not answer, or not as it should. Try again in a moment; if \
-                 it stays so, tell whoever runs this site."
-            }
-        };
+            SignInError::Provider(_) | SignInError::Busy(_) => {}
+        }
         count(provider, "provider");
-        let notice = Notice::new(503, "You cannot sign in right now", text)
+        let notice = Notice::new(503, "trouble", "sign_in.down", "sign_in.down_text")
             .reason(Reason::Unavailable)
-            .action("Try again", self.login_link(target, Some(provider), false))
-            .action("To the start page", self.routes.portal());
+            .action("page.again", self.login_link(target, Some(provider), false))
+            .action("page.start", self.routes.portal());
         let mut page = self.content.notice(visit, &notice);
         page.headers.push(("retry-after", "5".to_owned()));
         page
@@ -153,20 +147,16 @@ impl Pages {
     /// The answer to one sign-in more than may begin now.
     fn too_many(&self, visit: &Visit<'_>, provider: &ProviderId, target: &str, busy: Busy) -> Page {
         let (status, result, text) = if busy.of_client {
-            (
-                429,
-                "busy_client",
-                "Too many sign-ins were begun from your network just now. Wait a minute, and try again.",
-            )
+            (429, "busy_client", "sign_in.busy_client")
         } else {
-            (503, "busy", "Too many people begin to sign in just now. Wait a few minutes, and try again.")
+            (503, "busy", "sign_in.busy_all")
         };
         count(provider, result);
         let reason = Reason::Overloaded;
-        let notice = Notice::new(status, "Too many sign-ins", text)
+        let notice = Notice::new(status, "clock", "sign_in.busy", text)
             .reason(reason)
-            .action("Try again", self.login_link(target, Some(provider), false))
-            .action("To the start page", self.routes.portal());
+            .action("page.again", self.login_link(target, Some(provider), false))
+            .action("page.start", self.routes.portal());
         let mut page = self.content.notice(visit, &notice);
         page.headers.push(("retry-after", busy.retry_after.as_secs().max(1).to_string()));
         page
@@ -177,16 +167,17 @@ impl Pages {
         let providers = parts.relying_party.providers();
         let choices: Vec<Choice<'_>> =
             providers.iter().map(|provider| Choice { label: &provider.label, href: link(provider) }).collect();
-        self.content.page(visit, (status, Kind::Plain), "choose.html", "Sign in", json!({ "choices": choices }))
+        let sheet = Sheet { status, template: "choose.html", sign: "key", title: "choose.title", form: Form::None };
+        self.content.page(visit, &sheet, json!({ "choices": choices }))
     }
 
     /// The answer for whoever would have to sign in and cannot from here.
     pub(super) fn nobody(&self, visit: &Visit<'_>, parts: &SigningIn) -> Page {
         let login = self.routes.to("/login");
-        let notice = Notice::new(401, "You are not signed in", "Sign in to see this page.")
+        let notice = Notice::new(401, "key", "sign_in.nobody", "sign_in.nobody_text")
             .reason(Reason::NoCredentials)
             .login_url(format!("{}{login}", parts.public_origin))
-            .action("Sign in", login);
+            .action("page.sign_in", login);
         self.content.notice(visit, &notice)
     }
 
@@ -248,8 +239,7 @@ impl Pages {
 
 /// What was posted without a session is gone: nobody may think it was sent.
 fn form_was_lost() -> Notice {
-    let text = "You were not signed in when you sent the form, so it reached nobody, and what you typed is lost.";
-    Notice::new(200, "Your form was not sent", text).and("Sign in, and fill it in again.")
+    Notice::new(200, "trouble", "sign_in.form_lost", "sign_in.form_lost_text").and("sign_in.form_lost_again")
 }
 
 struct NoSuchProvider;

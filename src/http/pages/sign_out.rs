@@ -3,12 +3,13 @@
 use metrics::counter;
 use serde_json::json;
 
-use super::content::{Kind, Notice, json_page, redirect};
+use super::content::{Notice, Sheet, json_page, redirect};
 use super::request::{NoForm, Visit};
 use super::{Pages, SigningIn, Who, renewed};
 use crate::check::Page;
 use crate::oidc::LogoutTokenError;
 use crate::session::{SessionCookie, SetCookie};
+use crate::ui::{Form, Text};
 
 impl Pages {
     /// `GET /logout`: asks first, so that no picture on another site signs anybody out.
@@ -17,17 +18,16 @@ impl Pages {
             Who::Somebody(live) => {
                 let values = json!({ "name": live.principal.shown_name(), "base": self.routes.base_path() });
                 let onward = parts.relying_party.sign_out_origins(&live.principal.provider).await;
-                let kind = Kind::Form(&onward);
-                renewed(self.content.page(visit, (200, kind), "logout.html", "Sign out?", values), &live)
+                let form = Form::Own(&onward);
+                let sheet = Sheet { status: 200, template: "logout.html", sign: "door", title: "logout.title", form };
+                renewed(self.content.page(visit, &sheet, values), &live)
             }
             Who::Nobody(_) => {
-                let notice = Notice::new(200, "You are signed out", "Nobody is signed in with this browser.")
-                    .action("To the start page", self.routes.portal());
+                let notice =
+                    Notice::new(200, "done", "out.title", "out.nobody").action("page.start", self.routes.portal());
                 self.content.notice(visit, &notice)
             }
-            Who::Unknown => {
-                self.store_is_down(visit, "Whether you are signed in cannot be told. Try again in a moment.")
-            }
+            Who::Unknown => self.store_is_down(visit, "fault.store_who"),
         }
     }
 
@@ -47,8 +47,7 @@ impl Pages {
                 Err(error) => {
                     tracing::warn!(request_id = visit.request_id(), error = %error, "sign-out failed");
                     // The cookie stays: without it the session could not be ended any more.
-                    let text = "You are not signed out: your session cannot be ended right now. Try again in a moment.";
-                    return self.store_is_down(visit, text);
+                    return self.store_is_down(visit, "fault.store_sign_out");
                 }
             },
             SessionCookie::None | SessionCookie::Malformed | SessionCookie::Multiple => None,
@@ -114,9 +113,11 @@ impl Pages {
                 }
             }
         }
-        let text = ["Your sign-in provider asked this site to sign you out."];
-        let mut page =
-            self.content.page(visit, (status, Kind::Framed), "message.html", "Signing out", json!({ "text": text }));
+        let text = self.content.language(visit).say(&Text::of("sign_out.framed_text"));
+        let values = json!({ "text": [text], "causes": [], "actions": [] });
+        let form = Form::Framed(&self.framers);
+        let sheet = Sheet { status, template: "message.html", sign: "door", title: "sign_out.framed", form };
+        let mut page = self.content.page(visit, &sheet, values);
         if ended {
             page.headers.push(("set-cookie", SetCookie::clear_session().header_value()));
         }
@@ -125,16 +126,10 @@ impl Pages {
 
     pub(super) fn no_form(&self, visit: &Visit<'_>, error: NoForm) -> Page {
         let notice = match error {
-            NoForm::TooLarge => {
-                Notice::new(413, "This form is too large", "Nothing was read, and nothing was changed.")
-            }
-            NoForm::NotAForm => Notice::new(
-                415,
-                "This is not a form",
-                "What was sent is no form of these pages, so nothing was changed.",
-            ),
+            NoForm::TooLarge => Notice::new(413, "trouble", "fault.form_large", "fault.form_large_text"),
+            NoForm::NotAForm => Notice::new(415, "trouble", "fault.form_kind", "fault.form_kind_text"),
         };
-        self.content.notice(visit, &notice.action("To the start page", self.routes.portal()))
+        self.content.notice(visit, &notice.action("page.start", self.routes.portal()))
     }
 }
 

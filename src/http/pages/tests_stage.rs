@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::{PageSettings, Pages, SignIn, SignInFuture, SigningIn};
-use crate::check::{Answer, OwnPages as _, Page, PageRequest, Sender, fixture};
+use crate::apps::AppHealth;
+use crate::check::{Answer, Checker, OwnPages as _, Page, PageRequest, Sender, Snapshot, fixture};
 use crate::oidc::{
     Busy, CallbackError, CallbackFailure, LoginProvider, LogoutTokenError, MetadataError, Redirect, SignInError,
 };
@@ -21,6 +22,7 @@ const LIFETIME: Duration = Duration::from_secs(12 * 60 * 60);
 
 pub(super) struct Stage {
     pages: Pages,
+    checker: Arc<Checker>,
     pub(super) provider: Arc<Provider>,
     pub(super) source: Arc<Source>,
     pub(super) clock: Arc<SetClock>,
@@ -49,6 +51,16 @@ impl Stage {
 
     pub(super) fn without_sign_in() -> Self {
         Self::build(&[])
+    }
+
+    /// The same under another snapshot.
+    pub(super) fn with_snapshot(self, snapshot: Snapshot) -> Self {
+        self.checker.replace(snapshot);
+        self
+    }
+
+    pub(super) fn with_health(self, health: Arc<dyn AppHealth>) -> Self {
+        Self { pages: self.pages.with_health(health), ..self }
     }
 
     fn build(providers: &[(&str, &str, &str)]) -> Self {
@@ -86,10 +98,13 @@ impl Stage {
             base_path: "/_auth".to_owned(),
             seed_paths,
             oauth2_proxy,
+            portal_path: Some("/start".to_owned()),
+            public_origin: Some(ORIGIN.to_owned()),
             trusted_proxies: vec!["10.0.0.0/8".parse().expect("a network")],
         };
-        let pages = Pages::new(settings, Arc::new(fixture::checker()), clock.clone(), signing_in);
-        Self { pages, provider, source, clock, store, sessions, last: Mutex::new(None) }
+        let checker = Arc::new(fixture::checker());
+        let pages = Pages::new(settings, Arc::clone(&checker), clock.clone(), signing_in);
+        Self { pages, checker, provider, source, clock, store, sessions, last: Mutex::new(None) }
     }
 
     /// A browser that goes to `target`.
