@@ -259,6 +259,8 @@ fn the_variables_alone_make_the_portal_too() {
         let mut browser = UserAgent::new();
         let wanted = format!("http://localhost:{}/apps/devel/hazard/", gateway.address().port());
         let choice = browser.open(&wanted)?;
+        let is_there = choice.url().starts_with(stage.running.provider.issuer());
+        ensure!(is_there, "not sent to sign in: {}\n{}", choice.told(), alone.log());
         let page = browser.submit(&choice, &[("account", "devel")])?;
         ensure!((page.status(), page.url()) == (200, wanted.as_str()), "{}", page.told());
         ensure!(
