@@ -29,6 +29,8 @@ mod grid;
 #[cfg(test)]
 mod layering;
 #[cfg(test)]
+mod look;
+#[cfg(test)]
 mod session_commands;
 #[cfg(test)]
 mod sessions;
