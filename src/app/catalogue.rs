@@ -11,11 +11,16 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::apps::{AppId, Assembled, Catalogue, Conflict, Entry};
-use crate::backend::app_files::{AppFiles, FoundApp, FoundPlace, LookedAt, Unreadable};
+use crate::backend::app_files::{AppFiles, FoundApp, FoundPlace, LookedAt, Scan, Unreadable};
 use crate::config::{AppPlace, AppText, Config, ConfigErrors, Place};
 use crate::policy::Policy;
+
+/// How often, and how long each time, a file that changed just now is waited for.
+const PATIENCE: u32 = 5;
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// The apps of a config and of its files, with the policy of one make.
 pub struct LoadedApps {
@@ -122,7 +127,7 @@ impl CatalogueFiles {
         config: &Config,
         variables: &BTreeMap<String, String>,
     ) -> (Option<LoadedApps>, Vec<LookedAt>) {
-        let scan = self.files.scan();
+        let scan = self.scan();
         let is_same = scan.found.len() == self.kept.len()
             && scan.found.iter().all(|found| self.kept.get(&found.key).is_some_and(|kept| kept.text == found.text));
         if is_same {
@@ -139,10 +144,24 @@ impl CatalogueFiles {
         config: &Config,
         variables: &BTreeMap<String, String>,
     ) -> (LoadedApps, Vec<LookedAt>) {
-        let scan = self.files.scan();
+        // A start, and a command, have nothing to keep meanwhile.
+        let scan = if self.kept.is_empty() { self.files.scan() } else { self.scan() };
         let mut loaded = self.judge(scan.found, config, variables, true);
         loaded.notices = scan.notices;
         (loaded, scan.looked_at)
+    }
+
+    /// Waits a little for files that may be half written.
+    fn scan(&mut self) -> Scan {
+        let mut scan = self.files.scan();
+        for _ in 0..PATIENCE {
+            if !scan.is_halfway {
+                break;
+            }
+            std::thread::sleep(PAUSE);
+            scan = self.files.scan();
+        }
+        scan
     }
 
     fn judge(
@@ -313,3 +332,7 @@ fn place(found: &FoundApp) -> AppPlace<'_> {
 fn fault(found: &FoundApp, message: String, hint: &str) -> ConfigErrors {
     ConfigErrors::single(&shown(found), Place::Nowhere, message, Some(hint.to_owned()))
 }
+
+#[cfg(test)]
+#[path = "catalogue_tests.rs"]
+mod tests;

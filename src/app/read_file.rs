@@ -1,13 +1,17 @@
 //! Files that a config was read from, to know when one of them changes.
 
-#![expect(clippy::disallowed_methods, reason = "this module looks whether files of the config changed")]
+#![expect(clippy::disallowed_methods, reason = "this module looks whether files of the config changed, and when")]
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use aws_lc_rs::digest::{SHA256, digest};
 
 use crate::backend::app_files::LookedAt;
+
+/// Whoever changed a file less than this ago may be halfway through.
+const HALFWAY: Duration = Duration::from_millis(100);
 
 /// A file, and what stood in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +37,13 @@ impl ReadFile {
             Ok(_) => false,
             Err(_) => self.digest.is_some(),
         }
+    }
+
+    /// Whether it changed just now, so that it may be half written.
+    pub(super) fn is_halfway(&self) -> bool {
+        let changed = std::fs::metadata(&self.path).and_then(|metadata| metadata.modified());
+        let now = SystemTime::now();
+        changed.is_ok_and(|changed| now.duration_since(changed).is_ok_and(|ago| ago < HALFWAY))
     }
 
     /// Where a change of it shows.

@@ -30,6 +30,8 @@ use crate::types::{Clock, Monotonic};
 /// How long it has to be quiet before files are looked at: an editor may be
 /// halfway through.
 const QUIET: Duration = Duration::from_millis(100);
+/// How often a file that changed just now is waited for.
+const PATIENCE: u32 = 5;
 /// Changes that never end are looked at all the same after this.
 const IMPATIENCE: Duration = Duration::from_millis(600);
 /// How often files are looked at though no event came, as on a network file
@@ -178,7 +180,7 @@ impl Reloader {
 
     /// Looks at everything once, and swaps what changed.
     fn look(&mut self, anew: bool) -> Vec<LookedAt> {
-        if (anew || self.config_files.iter().any(ReadFile::is_changed))
+        if (anew || self.is_config_changed())
             && let Some(looked_at) = self.reload()
         {
             return looked_at;
@@ -195,6 +197,20 @@ impl Reloader {
             }
         }
         looked_at
+    }
+
+    /// Waits a little for files that may be half written.
+    fn is_config_changed(&self) -> bool {
+        for _ in 0..PATIENCE {
+            if !self.config_files.iter().any(ReadFile::is_changed) {
+                return false;
+            }
+            if !self.config_files.iter().any(ReadFile::is_halfway) {
+                return true;
+            }
+            std::thread::sleep(QUIET);
+        }
+        true
     }
 
     /// The config anew, and with it all the apps; `None` when it stays as it is.

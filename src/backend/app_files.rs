@@ -25,6 +25,8 @@ const MAX_BYTES: u64 = 1024 * 1024;
 /// A file that changed less than this before it was read may change again
 /// without its times telling: clocks of file systems tick slowly.
 const TICK: Duration = Duration::from_secs(2);
+/// Whoever changed a file less than this ago may be halfway through.
+const HALFWAY: Duration = Duration::from_millis(100);
 /// The file of a folder, in either spelling.
 const APP_FILES: [&str; 2] = ["app.yaml", "app.yml"];
 /// As many names as a notice shows.
@@ -112,6 +114,8 @@ pub struct Scan {
     pub notices: Vec<String>,
     /// Where a change could make the next scan differ.
     pub looked_at: Vec<LookedAt>,
+    /// Whether a file changed just now, so that it may be half written.
+    pub is_halfway: bool,
 }
 
 /// A directory whose entries matter.
@@ -349,6 +353,7 @@ impl Round<'_> {
         }
         match read_text(path) {
             Ok((stamp, text)) => {
+                self.scan.is_halfway |= stamp.is_fresh(self.now);
                 let known = Known { stamp, is_settled: stamp.is_settled(self.now), text: Arc::clone(&text) };
                 self.kept.insert(path.to_owned(), known);
                 Some(Ok(text))
@@ -396,6 +401,15 @@ impl Stamp {
             modified: (metadata.mtime(), metadata.mtime_nsec()),
             changed: (metadata.ctime(), metadata.ctime_nsec()),
         }
+    }
+
+    /// Whether it changed just now. A time that lies far ahead is another clock's.
+    fn is_fresh(&self, now: Duration) -> bool {
+        let at = |(secs, nanos): (i64, i64)| {
+            Duration::new(u64::try_from(secs).unwrap_or_default(), u32::try_from(nanos).unwrap_or_default())
+        };
+        let changed = at(self.changed);
+        changed.saturating_add(HALFWAY) > now && changed < now.saturating_add(TICK)
     }
 
     /// Whether both times lie further back than one tick of any clock.

@@ -227,6 +227,9 @@ fn only_old_times_are_trusted() {
     {
         assert_eq!(stamp.is_settled(now), is_settled, "{stamp:?}");
     }
+    for (changed, is_fresh) in [(999, false), (1000, true), (1001, true), (1003, false)] {
+        assert_eq!(at(1, changed).is_fresh(now), is_fresh, "{changed}");
+    }
 }
 
 #[test]

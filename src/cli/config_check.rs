@@ -6,7 +6,7 @@ use super::load::{self, Failure, Loaded};
 use super::{ConfigArg, Exit};
 
 pub(super) fn run(arg: &ConfigArg) -> Result<Exit, Failure> {
-    let Loaded { config, apps } = load::with_faulty_apps(arg)?;
+    let Loaded { config, apps, .. } = load::with_faulty_apps(arg)?;
     for notice in config.notices.iter().chain(&apps.notices) {
         eprintln!("note: {notice}");
     }

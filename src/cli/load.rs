@@ -43,6 +43,8 @@ pub(super) enum Failure {
 pub(super) struct Loaded {
     pub(super) config: Config,
     pub(super) apps: LoadedApps,
+    /// What the config was read with.
+    pub(super) variables: BTreeMap<String, String>,
 }
 
 /// The config, or everything that is wrong with it.
@@ -64,7 +66,25 @@ pub(super) fn with_apps(arg: &ConfigArg) -> Result<Loaded, Failure> {
 pub(super) fn with_faulty_apps(arg: &ConfigArg) -> Result<Loaded, Failure> {
     let LoadedConfig { config, variables } = read_config(arg, &Files::default())?;
     let apps = app::load_apps(&config, &variables);
-    Ok(Loaded { config, apps })
+    Ok(Loaded { config, apps, variables })
+}
+
+/// The config file, if there is one, and its text.
+pub(super) fn config_text(arg: &ConfigArg) -> anyhow::Result<Option<(PathBuf, String)>> {
+    let path = arg.config.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_FILE));
+    match std::fs::read_to_string(&path) {
+        Ok(text) => Ok(Some((path, text))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(Failure::Unreadable { path, source }.into()),
+    }
+}
+
+/// The config as it would be if its file held `text`.
+pub(super) fn as_if(path: &Path, text: &str, variables: &BTreeMap<String, String>) -> Result<Config, ConfigErrors> {
+    let name = path.display().to_string();
+    let read_secret = |path: &str| std::fs::read_to_string(path);
+    let sources = Sources { file: Some((&name, text)), environment: variables.clone(), read_secret: &read_secret };
+    Config::load(&sources)
 }
 
 /// The config for the service, and the files that it follows from then on.

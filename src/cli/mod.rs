@@ -21,6 +21,7 @@ macro_rules! outln {
     }};
 }
 
+mod apps;
 mod config_check;
 mod healthcheck;
 mod load;
@@ -58,6 +59,9 @@ enum Command {
     Policy(PolicyCommand),
     /// Print a complete config for a proxy in front of the apps
     ProxyConfig(proxy_config::ProxyConfigArgs),
+    /// List the apps, check them, move one to another tier
+    #[command(subcommand)]
+    Apps(AppsCommand),
     /// Look into a token
     #[command(subcommand)]
     Token(TokenCommand),
@@ -82,6 +86,16 @@ enum PolicyCommand {
     Explain(policy_explain::ExplainArgs),
     /// Run policy cases and print a diff for each failure
     Test(policy_test::TestArgs),
+}
+
+#[derive(Debug, Subcommand)]
+enum AppsCommand {
+    /// List the apps
+    List(apps::ListArgs),
+    /// Ask each app whether it is up, and the policy which rule decides about it
+    Check(apps::CheckArgs),
+    /// Move an app to another tier: its file changes by one word, or its folder moves
+    Promote(apps::PromoteArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -151,6 +165,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Policy(PolicyCommand::Explain(args)) => policy_explain::run(&args),
         Command::Policy(PolicyCommand::Test(args)) => policy_test::run(&args),
         Command::ProxyConfig(args) => proxy_config::run(&args),
+        Command::Apps(AppsCommand::List(args)) => apps::list(&args),
+        Command::Apps(AppsCommand::Check(args)) => apps::check(&args),
+        Command::Apps(AppsCommand::Promote(args)) => apps::promote(&args),
         Command::Token(TokenCommand::Inspect(args)) => token_inspect::run(&args),
         Command::Session(SessionCommand::List(args)) => session::list(&args),
         Command::Session(SessionCommand::Revoke(args)) => session::revoke(&args),

@@ -47,7 +47,7 @@ impl ProxyName {
 }
 
 pub(super) fn run(args: &ProxyConfigArgs) -> Result<Exit, Failure> {
-    let Loaded { config, apps } = load::with_apps(&args.config)?;
+    let Loaded { config, apps, .. } = load::with_apps(&args.config)?;
     let service = match &args.service {
         None => None,
         Some(host) => match Host::parse(host.as_bytes()) {

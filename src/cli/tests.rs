@@ -34,7 +34,9 @@ fn explain(url: &str, names: &CallerNames) -> Explanation {
     let config = config();
     let caller = names.principal(&config).unwrap();
     let apps = load_apps(&config, &[].into());
-    WhatIf::new(&Loaded { config, apps }).unwrap().ask(Question::new("GET", url).unwrap(), Some(caller.into()))
+    WhatIf::new(&Loaded { config, apps, variables: [].into() })
+        .unwrap()
+        .ask(Question::new("GET", url).unwrap(), Some(caller.into()))
 }
 
 /// Whether the program ends with `code`.

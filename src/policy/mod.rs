@@ -99,6 +99,18 @@ impl Policy {
         self.rules.iter().map(|kept| kept.rule.as_ref())
     }
 
+    /// The rules that are about a part of the place below `front`, so that they
+    /// stand alone beside the implied rule of all of it.
+    pub fn rules_within<'p>(
+        &'p self,
+        host: Option<&'p Host>,
+        front: &CanonicalPath,
+    ) -> impl Iterator<Item = &'p Rule> + use<'p> {
+        let place: Vec<String> =
+            front.match_key().split('/').filter(|part| !part.is_empty()).map(str::to_owned).collect();
+        self.rules().filter(move |rule| rule.is_within(host, &place))
+    }
+
     /// Twelve hexadecimal digits that are the same for the same policy,
     /// whatever the order of its rules.
     #[must_use]

@@ -4,7 +4,7 @@ use super::condition::{Condition, variable_name};
 use super::document::{ConditionFile, EncodedFile, RuleFile, TokenPlaceFile};
 use super::error::{PolicyError, PolicyErrorKind};
 use super::names::Names;
-use super::pattern::Pattern;
+use super::pattern::{Pattern, Segment};
 use crate::types::{EncodedSet, Host, TierIndex};
 
 /// The tier a rule asks for.
@@ -81,6 +81,23 @@ impl Rule {
     #[must_use]
     pub fn names_host(&self) -> bool {
         self.host != HostPattern::Any
+    }
+
+    /// Whether it is about a part of the place below these segments, or about
+    /// some of its hosts.
+    pub(crate) fn is_within(&self, host: Option<&Host>, place: &[String]) -> bool {
+        let is_there = match (&self.host, host) {
+            (HostPattern::Any | HostPattern::Suffix { .. }, Some(_)) => false,
+            (HostPattern::Any, None) => true,
+            (HostPattern::Exact { name, .. }, Some(host)) => host.name() == name.as_ref(),
+            (HostPattern::Exact { .. } | HostPattern::Suffix { .. }, None) => true,
+        };
+        let own = self.pattern.segments();
+        let is_below = place.iter().enumerate().all(|(at, part)| match own.get(at) {
+            Some(Segment::Literal(literal)) => literal.as_ref() == part,
+            Some(Segment::Variable(_)) | None => false,
+        });
+        is_there && is_below && (own.len() > place.len() || !self.pattern.has_rest())
     }
 
     /// The encoded characters it lets stand in a segment.

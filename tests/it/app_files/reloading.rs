@@ -105,9 +105,8 @@ fn what_decides_about_answers_changes_at_once() {
         ];
         request(stage.service.http(), "GET", "/authz/forward-auth", &headers).unwrap()
     };
-    assert!(ask("/page").header("Remote-User").is_none());
-    let more =
-        "identity_headers: { profiles: [remote-user] }\nerrors: { json_template: '{\"code\": {{ status }} }' }\n";
+    assert!(ask("/page").header("X-Special").is_none());
+    let more = "identity_headers: { strip: [X-Special] }\nerrors: { json_template: '{\"code\": {{ status }} }' }\n";
     write_config(&stage, &format!("{OPEN}{more}"));
     stage.until("a further header is taken out", || ask("/page").header("X-Special").is_some());
     assert_eq!(ask("/nowhere").text(), "{\"code\": 403 }");
