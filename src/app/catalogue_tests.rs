@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::*;
-use crate::config::Sources;
+use crate::config::{NoFiles, Sources};
 
 /// What the files are called; the last two are folders.
 const FILES: [&str; 5] = ["a.yaml", "b.yml", "c.yaml", "devel/d/app.yaml", "stable/d/app.yml"];
@@ -16,7 +16,12 @@ fn config(place: &TempDir) -> Config {
         place.path().display()
     );
     let read_secret = |_: &str| Ok(String::new());
-    let sources = Sources { file: Some(("tiergate.yaml", &text)), environment: [].into(), read_secret: &read_secret };
+    let sources = Sources {
+        file: Some(("tiergate.yaml", &text)),
+        environment: [].into(),
+        read_secret: &read_secret,
+        files: &NoFiles,
+    };
     Config::load(&sources).unwrap()
 }
 

@@ -67,8 +67,14 @@ impl FileWatch {
     /// The first trouble; the other directories are watched all the same.
     pub fn follow(&mut self, looked_at: &[LookedAt]) -> Result<(), WatchError> {
         let mut wanted: HashMap<PathBuf, ((u64, u64), Option<Vec<OsString>>)> = HashMap::new();
-        for LookedAt { directory, names } in looked_at {
-            let Some((directory, inode, names)) = nearest(directory, names.clone()) else { continue };
+        let places = looked_at.iter().flat_map(|LookedAt { directory, names }| {
+            // Another one in its place shows in the directory around it.
+            let around = directory.parent().zip(directory.file_name());
+            let around = around.map(|(around, name)| (around, Some(vec![name.to_owned()])));
+            std::iter::once((directory.as_path(), names.clone())).chain(around)
+        });
+        for (directory, names) in places {
+            let Some((directory, inode, names)) = nearest(directory, names) else { continue };
             let (_, all_names) = wanted.entry(directory).or_insert_with(|| (inode, Some(Vec::new())));
             match (all_names.as_mut(), names) {
                 (Some(all), Some(names)) => all.extend(names),

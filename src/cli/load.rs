@@ -83,7 +83,8 @@ pub(super) fn config_text(arg: &ConfigArg) -> anyhow::Result<Option<(PathBuf, St
 pub(super) fn as_if(path: &Path, text: &str, variables: &BTreeMap<String, String>) -> Result<Config, ConfigErrors> {
     let name = path.display().to_string();
     let read_secret = |path: &str| std::fs::read_to_string(path);
-    let sources = Sources { file: Some((&name, text)), environment: variables.clone(), read_secret: &read_secret };
+    let sources =
+        Sources { file: Some((&name, text)), environment: variables.clone(), read_secret: &read_secret, files: &Disk };
     Config::load(&sources)
 }
 

@@ -14,6 +14,7 @@ impl Config {
             ("base_path", self.base_path == new.base_path && self.seed_paths == new.seed_paths),
             ("trusted_proxies", self.trusted_proxies == new.trusted_proxies),
             ("identity_providers", self.identity_providers == new.identity_providers),
+            ("portal.path", self.portal.path == new.portal.path),
             ("compat", self.compat == new.compat),
             ("limits", self.limits == new.limits),
             ("log", self.log == new.log),

@@ -151,13 +151,7 @@ mod tests {
         ] {
             assert_eq!(with_tier(text, None, "devel", "ea"), Err(error), "{text}");
         }
-        for text in [
-            "tier: |-\n  devel\n",
-            "tier: &t devel\ntitle: *t\n",
-            "title: &t devel\ntier: *t\n",
-            "tier: [",
-            "tier: a\ntier: devel",
-        ] {
+        for text in ["tier: &t devel\ntitle: *t\n", "title: &t devel\ntier: *t\n", "tier: [", "tier: a\ntier: devel"] {
             assert!(with_tier(text, None, "devel", "ea").is_err(), "{text}");
         }
         assert_eq!(with_tier("apps: []", Some(0), "devel", "ea"), Err(TierEditError::Missing));

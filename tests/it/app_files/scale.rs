@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tiergate::app::load_apps;
-use tiergate::config::{Config, Sources};
+use tiergate::config::{Config, NoFiles, Sources};
 use tiergate::policy::Policy;
 use tiergate::types::CanonicalPath;
 
@@ -56,7 +56,12 @@ fn policy(count: usize) -> Policy {
     fill(&apps, count);
     let text = apps.config("rules: [{ path: \"/apps/{tier}/**\", tier: \"{tier}\" }]\n");
     let read_secret = |_: &str| Ok(String::new());
-    let sources = Sources { file: Some(("tiergate.yaml", &text)), environment: [].into(), read_secret: &read_secret };
+    let sources = Sources {
+        file: Some(("tiergate.yaml", &text)),
+        environment: [].into(),
+        read_secret: &read_secret,
+        files: &NoFiles,
+    };
     let config = Config::load(&sources).unwrap();
     let loaded = load_apps(&config, &[].into());
     assert_eq!((loaded.catalogue.apps().len(), loaded.faults.len()), (count, 0));
