@@ -192,6 +192,8 @@ impl Browser {
     pub async fn view(&self, width: u32, height: u32, dark: bool) -> Result<()> {
         let metrics = json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": false});
         self.cdp("Emulation.setDeviceMetricsOverride", metrics)?;
+        // A scrollbar beside the page would be cut from its picture, and with it a part of the page.
+        self.cdp("Emulation.setScrollbarsHidden", json!({"hidden": true}))?;
         let scheme = if dark { "dark" } else { "light" };
         self.media(&[("prefers-color-scheme", scheme), ("prefers-reduced-motion", "reduce")]).await
     }
