@@ -123,7 +123,7 @@ pub(crate) fn get_status(address: SocketAddr, path: &str, timeout: Duration) -> 
     raw_request_within(address, bytes, timeout).ok().map(|answer| answer.status)
 }
 
-fn read_response(reader: &mut impl BufRead, bodiless: bool) -> Result<RawResponse> {
+pub(crate) fn read_response(reader: &mut impl BufRead, bodiless: bool) -> Result<RawResponse> {
     loop {
         let (status, headers) = read_head(reader)?;
         if (100..200).contains(&status) && status != 101 {

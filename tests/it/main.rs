@@ -30,6 +30,7 @@ mod grid;
 mod layering;
 #[cfg(test)]
 mod look;
+mod live_apps;
 #[cfg(test)]
 mod session_commands;
 #[cfg(test)]
