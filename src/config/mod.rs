@@ -212,6 +212,9 @@ impl Config {
         let routes = Routes::read(&file.routes, check);
         say_what_waits(&file, check);
         let policy_document = PolicyDocument { tiers: file.tiers, rules: file.rules };
+        if policy_document.rules.is_empty() && file.apps.is_empty() && apps_dirs.is_empty() && check.is_sound("rules") {
+            check.notice("there are no `rules` and no apps: every request is refused");
+        }
         let policy = policy::read(&policy_document, declared, check);
         let apps_defaults = file.apps_defaults;
         let context = apps::Context { policy: policy.as_ref(), base_path: &base_path, defaults: &apps_defaults };

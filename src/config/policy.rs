@@ -44,9 +44,6 @@ impl Declarations {
 
 /// The policy, when all of it could be read and nothing is wrong with it.
 pub(crate) fn read(document: &PolicyDocument, declared: &Declarations, check: &mut Check<'_>) -> Option<Policy> {
-    if document.rules.is_empty() && check.is_sound("rules") {
-        check.notice("`rules` is empty: every request is refused");
-    }
     let whole = ["tiers", "rules", "identity_providers"].into_iter().all(|section| check.is_sound(section));
     let errors = match (&declared.providers, whole) {
         (Some(providers), true) => {
