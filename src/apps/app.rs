@@ -35,9 +35,8 @@ pub struct App {
     pub health: Option<String>,
     /// Where it was written: a file name, or the config's key.
     pub source: String,
-    /// The rule for all of the app, which asks for its tier; none where one of the
-    /// app's own rules is for all of it.
-    pub implied_rule: Option<RuleFile>,
+    /// The rule for all of the app, which asks for its tier.
+    pub implied_rule: RuleFile,
     /// Its own rules, with whole paths.
     pub rules: Vec<RuleFile>,
 }
@@ -49,6 +48,50 @@ pub enum Prefix {
     Strip,
     /// The upstream sees all of it.
     Keep,
+}
+
+impl Prefix {
+    /// The word for it in configs.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Strip => "strip",
+            Self::Keep => "keep",
+        }
+    }
+}
+
+/// A route's own words about where it leads, as [`App::route_tag`] writes them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RouteTag<'a> {
+    /// `<tier>/<name>`
+    pub id: &'a str,
+    /// The path of the app.
+    pub path: &'a str,
+    /// `strip` or `keep`.
+    pub prefix: &'a str,
+    /// The upstream.
+    pub upstream: &'a str,
+}
+
+impl<'a> RouteTag<'a> {
+    /// The tag of a route that leads to no app.
+    pub const NO_APP: &'static str = "-";
+
+    /// Reads a tag; `None` when it is none.
+    #[must_use]
+    pub fn parse(text: &'a str) -> Option<Self> {
+        let mut words = text.split(' ');
+        let tag = Self { id: words.next()?, path: words.next()?, prefix: words.next()?, upstream: words.next()? };
+        words.next().is_none().then_some(tag)
+    }
+
+    /// What of a canonical path stands behind the path of the app.
+    #[must_use]
+    pub fn below<'p>(&self, path: &'p str) -> Option<&'p str> {
+        let below = path.strip_prefix(if self.path == "/" { "" } else { self.path })?;
+        (below.is_empty() || below.starts_with('/')).then_some(below)
+    }
 }
 
 /// A small picture for the portal.
@@ -71,6 +114,22 @@ impl App {
     #[must_use]
     pub fn host_text(&self) -> Option<&str> {
         self.host.as_ref().map(Host::as_str)
+    }
+
+    /// What a proxy's route to the app says of itself: which app, what the route
+    /// takes off the path, and where it leads.
+    #[must_use]
+    pub fn route_tag(&self) -> String {
+        let Self { id, path, prefix, upstream, .. } = self;
+        format!("{id} {path} {} {upstream}", prefix.as_str())
+    }
+
+    /// Whether a route with this tag leads where one to this app would.
+    #[must_use]
+    pub fn is_led_to(&self, tag: &RouteTag<'_>) -> bool {
+        self.path.to_string() == tag.path
+            && self.prefix.as_str() == tag.prefix
+            && self.upstream.to_string() == tag.upstream
     }
 
     /// The URL path of its front page.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use super::app::App;
+use super::app::{App, RouteTag};
 use super::names::AppId;
 use crate::policy::{Policy, RuleSet, Tie};
 use crate::types::Host;
@@ -145,6 +145,16 @@ impl Catalogue {
     #[must_use]
     pub fn with_id(&self, id: &str) -> Option<&Arc<App>> {
         self.apps.iter().find(|app| app.id.is_written(id))
+    }
+
+    /// The app that a route leads to: the one of its name, else the only one at its
+    /// upstream.
+    #[must_use]
+    pub fn led_to(&self, tag: &RouteTag<'_>) -> Option<&Arc<App>> {
+        let is_there = |app: &&Arc<App>| app.upstream.to_string() == tag.upstream && app.prefix.as_str() == tag.prefix;
+        let mut there = self.apps.iter().filter(is_there);
+        let only = || there.next().filter(|_| there.next().is_none());
+        self.with_id(tag.id).or_else(only)
     }
 
     /// The app that serves a canonical path: on this host before on every host,

@@ -12,7 +12,7 @@ mod names;
 mod path;
 mod upstream;
 
-pub use app::{App, Icon, Prefix};
+pub use app::{App, Icon, Prefix, RouteTag};
 pub use catalogue::{Assembled, Catalogue, Conflict, Entry, Found};
 pub use health::{AppHealth, Health};
 pub use names::{AppId, AppName, AppNameError};

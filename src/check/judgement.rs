@@ -10,6 +10,7 @@ use super::outcome::{CheckOutcome, DenyKind};
 use super::pages::OwnPages;
 use super::request_kind::{self, Preflight};
 use super::token_cache::CacheResult;
+use crate::apps::RouteTag;
 use crate::policy::{Decision, Matched, Required};
 use crate::session::{BrowserCookies, LiveSession, SessionCookie, SessionId, SetCookie};
 use crate::token::{Rejection, VerifiedToken};
@@ -50,18 +51,10 @@ pub(super) struct Subject<'s> {
     pub(super) host: Option<Host>,
     pub(super) matched: Matched<'s>,
     pub(super) route_tier: Option<TierIndex>,
-    /// What stands where the proxy's route leads, when that is another app than
-    /// the one that is served here: the catalogue has changed, the route not so far.
-    pub(super) stale_route: Option<StaleRoute<'s>>,
+    /// What has to hold as well because the proxy's route leads elsewhere than the
+    /// catalogue says: the rule of the page that will answer.
+    pub(super) stale_route: Option<Matched<'s>>,
     pub(super) preflight: Option<Preflight>,
-}
-
-/// What an app asks that a route leads to though another one is served there.
-pub(super) enum StaleRoute<'s> {
-    /// The app is still in the catalogue: the rule of the same page of it.
-    Rule(Matched<'s>),
-    /// It is not any more: the tier it had.
-    Tier(TierIndex),
 }
 
 /// One request under one snapshot.
@@ -132,30 +125,38 @@ impl<'s, 'r> Check<'s, 'r> {
         }
     }
 
-    /// What is asked besides because the proxy's route leads elsewhere than the
-    /// catalogue says.
+    /// The rule of the page that will answer, where the proxy's route leads
+    /// elsewhere than the catalogue says: the apps have changed and the route has
+    /// not, or the path is written so that it is another route's.
     fn stale_route(
         &self,
         host: Option<&Host>,
         path: &CanonicalPath,
         method: &str,
-    ) -> Result<Option<StaleRoute<'s>>, &'static str> {
+    ) -> Result<Option<Matched<'s>>, &'static str> {
         let Some(route) = self.request.route_app else { return Ok(None) };
         let Snapshot { policy, catalogue, .. } = self.snapshot;
         let served = catalogue.serving(host, path.as_str());
-        if served.is_some_and(|app| app.id.is_written(route)) {
+        if route == RouteTag::NO_APP {
+            return if served.is_none() { Ok(None) } else { Err("route_of_no_app") };
+        }
+        let tag = RouteTag::parse(route).ok_or("malformed_route_app")?;
+        if served.is_some_and(|app| app.is_led_to(&tag)) {
             return Ok(None);
         }
-        let Some(app) = catalogue.with_id(route) else {
-            let tier = route.split_once('/').and_then(|(tier, _)| policy.tiers().index(tier));
-            return tier.map(|tier| Some(StaleRoute::Tier(tier))).ok_or("unknown_route_app");
-        };
-        // The same page of the app that will answer, at its own place.
-        let below = served.and_then(|app| path.as_str().strip_prefix(app.path.prefix()));
-        let page = format!("{}{}", app.path.prefix(), below.filter(|below| !below.is_empty()).unwrap_or("/"));
+        let app = catalogue.led_to(&tag).ok_or("unknown_route_app")?;
+        let below = tag.below(path.as_str()).ok_or("route_of_another_app")?;
+        let page = format!("{}{}", app.path.prefix(), if below.is_empty() { "/" } else { below });
         let page = CanonicalPath::parse(page.as_bytes()).map_err(|_| "route_of_another_app")?;
-        let found = policy.find(app.host.as_ref().or(host), &page, method);
-        found.map(|matched| Some(StaleRoute::Rule(matched))).ok_or("route_of_another_app")
+        let host = app.host.as_ref().or(host);
+        if !catalogue.serving(host, page.as_str()).is_some_and(|serving| Arc::ptr_eq(serving, app)) {
+            return Err("route_of_another_app");
+        }
+        let found = policy.find(host, &page, method).ok_or("route_of_another_app")?;
+        match page.encoded().without(found.rule().encoded()).refusal() {
+            Some(_) => Err("route_of_another_app"),
+            None => Ok(Some(found)),
+        }
     }
 
     /// Whether a program that decodes the characters which the rule lets stand
@@ -301,8 +302,7 @@ impl<'s, 'r> Check<'s, 'r> {
         }
         let tiers = self.snapshot.policy.tiers();
         let decision = match (subject.matched.decide(tiers, principal, subject.route_tier), &subject.stale_route) {
-            (Decision::Allow(_), Some(StaleRoute::Rule(other))) => other.decide(tiers, principal, None),
-            (Decision::Allow(_), Some(StaleRoute::Tier(tier))) => subject.matched.decide(tiers, principal, Some(*tier)),
+            (Decision::Allow(_), Some(answering)) => answering.decide(tiers, principal, None),
             (decision, _) => decision,
         };
         let mut outcome = match (decision, refused) {

@@ -41,7 +41,6 @@ impl Snapshot {
         let Some(matched) = self.policy.find(host, app.path.front(), "GET") else {
             return Access::Locked(Reason::NoRule, Required::default());
         };
-        // The route to the app carries its tier.
         match matched.decide(tiers, caller, None) {
             Decision::Allow(_) => Access::Open,
             Decision::Deny(reason) => Access::Locked(reason, matched.required(tiers, None)),

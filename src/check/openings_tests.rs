@@ -4,14 +4,15 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::*;
-use crate::apps::{App, AppId, AppName, AppPath, Catalogue, Entry, Prefix, Upstream};
+use crate::apps::{App, AppId, AppName, AppPath, Catalogue, Entry, Prefix, RouteTag, Upstream};
 use crate::check::fixture::{self, caller};
 use crate::check::outcome::Answer;
+use crate::policy::Policy;
 use crate::policy::document::RuleFile;
 use crate::types::{Protocol, RequestView};
 
 /// An app with the rule of its tier and `more`, relative to its path.
-fn app(policy: &crate::policy::Policy, id: (&str, &str), path: &str, more: &[(&str, &str)]) -> Arc<Entry> {
+fn app(policy: &Policy, id: (&str, &str), path: &str, more: &[(&str, &str)]) -> Arc<Entry> {
     let (tier, name) = id;
     let path = AppPath::parse(path).unwrap();
     let rule = |below: &str, tier: &str| RuleFile {
@@ -21,12 +22,12 @@ fn app(policy: &crate::policy::Policy, id: (&str, &str), path: &str, more: &[(&s
     };
     let implied = rule("/**", tier);
     let rules: Vec<RuleFile> = more.iter().map(|(below, tier)| rule(below, tier)).collect();
-    let compiled = policy.compile_rules(Some(&implied), &rules).unwrap();
+    let compiled = policy.compile_rules(&implied, &rules).unwrap();
     let app = App {
         id: AppId { tier: Box::from(tier), name: AppName::parse(name).unwrap() },
         host: None,
         path,
-        upstream: Upstream::parse("http://127.0.0.1:1").unwrap(),
+        upstream: Upstream::parse(&format!("http://{name}:1")).unwrap(),
         prefix: Prefix::Strip,
         title: None,
         description: None,
@@ -36,13 +37,13 @@ fn app(policy: &crate::policy::Policy, id: (&str, &str), path: &str, more: &[(&s
         hidden: name == "hidden",
         health: None,
         source: String::new(),
-        implied_rule: Some(implied),
+        implied_rule: implied,
         rules,
     };
     Arc::new(Entry { app: Arc::new(app), rules: compiled })
 }
 
-fn snapshot(apps: impl Fn(&crate::policy::Policy) -> Vec<Arc<Entry>>) -> Snapshot {
+fn snapshot(apps: impl Fn(&Policy) -> Vec<Arc<Entry>>) -> Snapshot {
     let bare = fixture::snapshot();
     let assembled = Catalogue::assemble(&bare.policy, &apps(&bare.policy));
     assert_eq!(assembled.conflicts, []);
@@ -62,12 +63,14 @@ fn view<'a>(target: &'a str, route_app: Option<&'a str>) -> RequestView<'a> {
     }
 }
 
-/// Two apps at paths that do not name their tiers.
-fn fixed(policy: &crate::policy::Policy) -> Vec<Arc<Entry>> {
+/// Apps at paths that do not name their tiers, one of them inside another.
+fn fixed(policy: &Policy) -> Vec<Arc<Entry>> {
     vec![
         app(policy, ("public", "open"), "/a", &[]),
         app(policy, ("devel", "secret"), "/b", &[("/status", "public"), ("/deep/**", "devel")]),
         app(policy, ("stable", "hidden"), "/h", &[]),
+        app(policy, ("stable", "outer"), "/p", &[("/status/**", "public"), ("/c/deep/**", "public")]),
+        app(policy, ("public", "inner"), "/p/c", &[("/own/**", "devel")]),
     ]
 }
 
@@ -75,29 +78,45 @@ fn fixed(policy: &crate::policy::Policy) -> Vec<Arc<Entry>> {
 fn a_route_to_another_app_asks_for_what_that_one_asks() {
     let checker = fixture::checker();
     checker.replace(snapshot(fixed));
+    let (open, secret) = ("public/open /a strip http://open:1", "devel/secret /b strip http://secret:1");
+    let (outer, inner) = ("stable/outer /p strip http://outer:1", "public/inner /p/c strip http://inner:1");
     for (target, route, scopes, passes) in [
         // The route leads where the catalogue says.
-        ("/a/x", "public/open", None, true),
-        ("/b/x", "devel/secret", None, false),
-        ("/b/x", "devel/secret", Some("access:devel"), true),
+        ("/a/x", open, None, true),
+        ("/b/x", secret, None, false),
+        ("/b/x", secret, Some("access:devel"), true),
+        ("/p/c/x", inner, None, true),
         // The two apps have changed places, and the proxy does not know so far.
-        ("/a/x", "devel/secret", None, false),
-        ("/a/x", "devel/secret", Some(""), false),
-        ("/a/x", "devel/secret", Some("access:devel"), true),
-        ("/a/status", "devel/secret", None, true),
-        ("/b/x", "public/open", None, false),
-        ("/b/x", "public/open", Some("access:devel"), true),
-        // One that is no longer there had this tier.
-        ("/a/x", "devel/gone", None, false),
-        ("/a/x", "devel/gone", Some("access:devel"), true),
-        ("/a/x", "stable/gone", Some(""), true),
-        // A tier that was never there, and what is no id.
-        ("/a/x", "nowhere/gone", Some("access:devel"), false),
-        ("/a/x", "devel", Some("access:devel"), false),
-        ("/a/x", "", Some("access:devel"), false),
-        // A place of no app.
-        ("/public/x", "devel/secret", None, false),
-        ("/public/x", "devel/secret", Some("access:devel"), true),
+        ("/a/x", "devel/secret /a strip http://secret:1", None, false),
+        ("/a/x", "devel/secret /a strip http://secret:1", Some(""), false),
+        ("/a/x", "devel/secret /a strip http://secret:1", Some("access:devel"), true),
+        ("/a/status", "devel/secret /a strip http://secret:1", None, true),
+        ("/b/x", "public/open /b strip http://open:1", None, false),
+        ("/b/x", "public/open /b strip http://open:1", Some("access:devel"), true),
+        // The app has moved up within itself: what its route takes off counts, not what is served there now.
+        ("/b/old/status", "devel/secret /b/old strip http://secret:1", Some("access:devel"), true),
+        ("/p/status/deep", "stable/outer /p/status strip http://outer:1", None, false),
+        ("/p/status/deep", "stable/outer /p/status strip http://outer:1", Some(""), true),
+        // It has another tier or another name, and is the only one at its upstream.
+        ("/b/x", "stable/secret /b strip http://secret:1", Some("access:devel"), true),
+        ("/b/x", "stable/older /b strip http://secret:1", Some("access:devel"), true),
+        ("/b/x", "stable/older /b strip http://secret:1", Some(""), false),
+        // It has another upstream.
+        ("/b/x", "devel/secret /b strip http://elsewhere:1", Some("access:devel"), true),
+        // A spelling for which the proxy takes the route of the outer app.
+        ("/p//c/status/x", outer, None, false),
+        ("/p/%63/status/x", outer, Some("access:devel"), false),
+        // An app that is no longer there: what it asked is not known.
+        ("/a/x", "public/gone /a strip http://gone:1", Some("access:devel"), false),
+        ("/public/x", "public/gone /public strip http://gone:1", None, false),
+        // What is no tag.
+        ("/a/x", "public/open", None, false),
+        ("/a/x", "public/open /a strip http://open:1 more", None, false),
+        ("/a/x", "", None, false),
+        // The route to what is no app's.
+        ("/public/x", RouteTag::NO_APP, None, true),
+        ("/a/x", RouteTag::NO_APP, None, false),
+        ("/b/x", RouteTag::NO_APP, Some("access:devel"), false),
     ] {
         let outcome = checker.check_as(&view(target, Some(route)), scopes.map(caller).as_deref());
         let passed = matches!(outcome.answer, Answer::Allow(_));
@@ -106,11 +125,26 @@ fn a_route_to_another_app_asks_for_what_that_one_asks() {
 }
 
 #[test]
+fn no_app_opens_a_part_of_another() {
+    let checker = fixture::checker();
+    checker.replace(snapshot(|policy| {
+        vec![
+            app(policy, ("public", "outer"), "/p", &[("/c/deep/**", "public")]),
+            app(policy, ("devel", "inner"), "/p/c", &[("/deep/open/**", "public")]),
+        ]
+    }));
+    for (target, passes) in [("/p/x", true), ("/p/c/x", false), ("/p/c/deep/x", false), ("/p/c/deep/open/x", true)] {
+        let outcome = checker.check_as(&view(target, None), None);
+        assert_eq!(matches!(outcome.answer, Answer::Allow(_)), passes, "{target}");
+    }
+}
+
+#[test]
 fn hidden_apps_are_left_out_and_locked_ones_say_what_is_missing() {
     let snapshot = snapshot(fixed);
     let shown: BTreeMap<String, Access> =
         snapshot.openings(None, None).into_iter().map(|opening| (opening.app.id.to_string(), opening.access)).collect();
-    assert_eq!(shown.keys().collect::<Vec<_>>(), ["devel/secret", "public/open"]);
+    assert_eq!(shown.keys().collect::<Vec<_>>(), ["devel/secret", "public/inner", "public/open", "stable/outer"]);
     assert_eq!(shown["public/open"], Access::Open);
     let Access::Locked(reason, required) = &shown["devel/secret"] else { panic!("it is open to nobody") };
     assert_eq!((*reason, required.tiers.as_slice()), (Reason::NoCredentials, ["devel".to_owned()].as_slice()));
@@ -137,9 +171,9 @@ proptest! {
         let checker = fixture::checker();
         checker.replace(snapshot);
         for Opening { app, access } in openings {
-            let id = app.id.to_string();
-            let outcome = checker.check_as(&view(app.front(), Some(&id)), caller.as_deref());
-            prop_assert_eq!(matches!(outcome.answer, Answer::Allow(_)), access == Access::Open, "{}", id);
+            let tag = app.route_tag();
+            let outcome = checker.check_as(&view(app.front(), Some(&tag)), caller.as_deref());
+            prop_assert_eq!(matches!(outcome.answer, Answer::Allow(_)), access == Access::Open, "{}", tag);
         }
     }
 }

@@ -126,7 +126,21 @@ pub(crate) fn read_dirs(written: Option<&AppsDirFile>, check: &mut Check<'_>) ->
         None => Vec::new(),
         Some(AppsDirFile::One(path)) => vec![check.path("/apps_dir", path)],
         Some(AppsDirFile::Several(paths)) => {
-            check.list("/apps_dir", Some(paths), &[]).into_iter().map(PathBuf::from).collect()
+            let mut read: Vec<PathBuf> = Vec::new();
+            for (position, path) in check.list("/apps_dir", Some(paths), &[]).into_iter().map(PathBuf::from).enumerate()
+            {
+                // `apps` and `apps/` are one directory.
+                if read.contains(&path) {
+                    let written = path.to_string_lossy();
+                    let fault = Fault::new(
+                        format!("/apps_dir/{position}"),
+                        format!("{} stands twice in the list", quoted(&written)),
+                    );
+                    check.fault(fault.hint("remove one"));
+                }
+                read.push(path);
+            }
+            read
         }
     }
 }
@@ -344,13 +358,13 @@ impl Reading<'_, '_> {
 
     /// The app's rules with whole paths.
     fn rules(&mut self, file: &AppFile, id: &AppId, path: &AppPath) -> Rules {
-        let is_of_all = |rule: &&RuleFile| rule.path == "/**" && rule.methods.is_none();
-        let mut rules = Rules { implied: None, written: Vec::new() };
-        if !file.rules.iter().any(|rule| is_of_all(&rule)) {
-            let place =
-                RuleFile { path: format!("{}/**", path.prefix()), host: file.host.clone(), ..RuleFile::default() };
-            rules.implied = Some(RuleFile { tier: Some(id.tier.to_string()), ..place });
-        }
+        let implied = RuleFile {
+            path: format!("{}/**", path.prefix()),
+            host: file.host.clone(),
+            tier: Some(id.tier.to_string()),
+            ..RuleFile::default()
+        };
+        let mut rules = Rules { implied, written: Vec::new() };
         for (position, written) in file.rules.iter().enumerate() {
             let at = format!("rules/{position}");
             if written.host.is_some() {
@@ -378,7 +392,7 @@ impl Reading<'_, '_> {
     }
 
     fn compile(&mut self, rules: &Rules) -> Option<crate::policy::RuleSet> {
-        let errors = match self.context.policy?.compile_rules(rules.implied.as_ref(), &rules.written) {
+        let errors = match self.context.policy?.compile_rules(&rules.implied, &rules.written) {
             Ok(compiled) => return Some(compiled),
             Err(errors) => errors,
         };
@@ -407,7 +421,7 @@ impl Reading<'_, '_> {
 /// The rules of an app, with whole paths.
 struct Rules {
     /// The one that nobody has to write.
-    implied: Option<RuleFile>,
+    implied: RuleFile,
     written: Vec<RuleFile>,
 }
 

@@ -58,10 +58,10 @@ pub struct HttpServer {
     aliases: Aliases,
 }
 
+/// Where the proxy's route leads.
+const ROUTE_APP: &str = "x-tiergate-app";
 /// Set by a proxy that was refused and only asks for the words to relay: if the
 /// answer has become an allow meanwhile, it must not reach the client as one.
-/// The app that the proxy's route leads to.
-const ROUTE_APP: &str = "x-tiergate-app";
 const REFUSED: &str = "x-tiergate-refused";
 /// What stands before the original path in Envoy's HTTP protocol.
 const EXT_AUTHZ: &str = "/authz/ext-authz";

@@ -130,8 +130,8 @@ impl Policy {
     /// covered by no written rule at all, however wide another one is.
     ///
     /// Where the request is at a place with an implied rule, that one has to hold
-    /// as well; only a rule of the same set, or one that is about a part of the
-    /// place, stands alone.
+    /// as well. Only a rule of the same set stands alone there, and a rule of no
+    /// set that is about a part of the place.
     #[must_use]
     pub fn find(&self, host: Option<&Host>, path: &CanonicalPath, method: &str) -> Option<Matched<'_>> {
         let path = path.match_key();
@@ -155,7 +155,10 @@ impl Kept {
             self.rule.pattern.is_more_specific_than(&implied.rule.pattern)
                 && implied.rule.host.rank() <= self.rule.host.rank()
         };
-        (self.set.is_some() && self.set == implied.set) || is_of_a_part()
+        match self.set {
+            Some(_) => self.set == implied.set,
+            None => is_of_a_part(),
+        }
     }
 }
 

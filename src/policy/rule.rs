@@ -29,9 +29,11 @@ pub(crate) enum HostPattern {
 
 impl HostPattern {
     /// How specific it is: the higher, the more.
-    pub(crate) const fn rank(&self) -> u8 {
+    pub(crate) fn rank(&self) -> u8 {
         match self {
-            Self::Exact { .. } => 2,
+            Self::Exact { port, .. } if !port.is_empty() => 4,
+            Self::Exact { .. } => 3,
+            Self::Suffix { port, .. } if !port.is_empty() => 2,
             Self::Suffix { .. } => 1,
             Self::Any => 0,
         }

@@ -16,7 +16,7 @@ use super::{Kept, Policy, Tiers};
 pub struct RuleSet {
     tiers: Arc<Tiers>,
     /// What is asked of the whole place that the set is about.
-    implied: Option<Arc<Rule>>,
+    implied: Arc<Rule>,
     rules: Box<[Arc<Rule>]>,
 }
 
@@ -35,21 +35,23 @@ pub struct Tie {
 impl Policy {
     /// Compiles further rules for this policy. `written` may name its tiers and
     /// providers. `implied` asks for the tier of a whole place, and takes nothing
-    /// away: where another rule that is not about a part of the place covers a
-    /// request too, both have to hold.
+    /// away: see [`Policy::find`].
     ///
     /// # Errors
     /// Every fault, with pointers into `/rules` as if `written` stood there, and
     /// into `/implied`.
-    pub fn compile_rules(&self, implied: Option<&RuleFile>, written: &[RuleFile]) -> Result<RuleSet, Vec<PolicyError>> {
+    pub fn compile_rules(&self, implied: &RuleFile, written: &[RuleFile]) -> Result<RuleSet, Vec<PolicyError>> {
         let mut errors = Vec::new();
         let names = Names::of(&self.tiers, &self.providers);
-        let implied = implied.and_then(|rule| Rule::compile(rule, "/implied", &names, &mut errors)).map(Arc::new);
+        let implied = Rule::compile(implied, "/implied", &names, &mut errors).map(Arc::new);
         let rules = compile(written, &names, &mut errors);
         // Only for its ties.
         Matcher::build(&rules, &mut errors);
         let rules = rules.into_iter().map(|(_, rule)| rule).collect();
-        if errors.is_empty() { Ok(RuleSet { tiers: Arc::clone(&self.tiers), implied, rules }) } else { Err(errors) }
+        match implied {
+            Some(implied) if errors.is_empty() => Ok(RuleSet { tiers: Arc::clone(&self.tiers), implied, rules }),
+            Some(_) | None => Err(errors),
+        }
     }
 
     /// The policy with further rules. A set of which a rule ties with one that is
@@ -64,7 +66,7 @@ impl Policy {
         for (position, set) in sets.into_iter().enumerate() {
             let outcome = if Arc::ptr_eq(&set.tiers, &self.tiers) {
                 let added = set.rules.iter().find_map(|rule| Some((rule, matcher.tie(rule)?)));
-                let whole = set.implied.iter().find_map(|rule| Some((rule, implied.tie(rule)?)));
+                let whole = implied.tie(&set.implied).map(|other| (&set.implied, other));
                 added.or(whole).map_or(Ok(()), |(rule, other)| {
                     let other = rules.get(other);
                     Err(Some(Tie {
@@ -82,10 +84,8 @@ impl Policy {
                     matcher.insert(rules.len(), rule);
                     rules.push(kept(rule, false));
                 }
-                if let Some(rule) = &set.implied {
-                    implied.insert(rules.len(), rule);
-                    rules.push(kept(rule, true));
-                }
+                implied.insert(rules.len(), &set.implied);
+                rules.push(kept(&set.implied, true));
             }
             outcomes.push(outcome);
         }

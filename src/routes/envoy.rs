@@ -10,7 +10,7 @@ use super::settings::{RouteError, RouteSettings, ServiceAddress};
 use super::table::{self, HostRoutes};
 use super::template::{self, escaped};
 use super::yaml::{self, COMMENT};
-use crate::apps::{App, Catalogue, Prefix, Upstream};
+use crate::apps::{App, Catalogue, Prefix, RouteTag, Upstream};
 use crate::types::Host;
 
 const TEMPLATE: &str = include_str!("envoy.yaml.j2");
@@ -253,12 +253,7 @@ an app for which it was not checked, also in the moment when the apps change.";
 
 fn app_routes(settings: &RouteSettings, app: &App, first: bool) -> Vec<Value> {
     let prefix = app.path.prefix();
-    let told = json!({
-        EXT_AUTHZ: {
-            "@type": PER_ROUTE,
-            "check_settings": { "context_extensions": { "tiergate.app": app.id.to_string() } },
-        },
-    });
+    let told = told(&app.route_tag());
     let mut routes = Vec::new();
     if !prefix.is_empty() {
         // Without the slash, relative links of the front page would lead beside the app.
@@ -283,6 +278,13 @@ fn app_routes(settings: &RouteSettings, app: &App, first: bool) -> Vec<Value> {
         route.insert(COMMENT.to_owned(), Value::from(APPS));
     }
     routes
+}
+
+/// Tells the check where a route leads.
+fn told(tag: &str) -> Value {
+    json!({
+        EXT_AUTHZ: { "@type": PER_ROUTE, "check_settings": { "context_extensions": { "tiergate.app": tag } } },
+    })
 }
 
 /// How the path of a request becomes that of the upstream; `None` where it stays.
@@ -314,7 +316,12 @@ client could tell protected names from free ones.";
                     json!({ "pattern": { "regex": "^(/.*)$" }, "substitution": substitution }),
                 );
             }
-            json!({ COMMENT: COMMENT_TEXT, "match": { "prefix": "/" }, "route": action })
+            json!({
+                COMMENT: COMMENT_TEXT,
+                "match": { "prefix": "/" },
+                "route": action,
+                "typed_per_filter_config": told(RouteTag::NO_APP),
+            })
         }
         None => json!({
             COMMENT: COMMENT_TEXT,

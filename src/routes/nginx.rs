@@ -18,7 +18,7 @@ use serde_json::json;
 use super::settings::{RouteError, RouteSettings, ServiceAddress};
 use super::table;
 use super::template::{self, escaped};
-use crate::apps::{App, Catalogue, Prefix, Upstream};
+use crate::apps::{App, Catalogue, Upstream};
 
 const TEMPLATE: &str = include_str!("nginx.conf.j2");
 const ROUTES_TEMPLATE: &str = include_str!("nginx_routes.conf.j2");
@@ -102,12 +102,8 @@ pub fn routes(settings: &RouteSettings, catalogue: &Catalogue) -> Result<String,
         })
         .collect();
     let entry = |app: &App| {
-        let mode = match app.prefix {
-            Prefix::Strip => "strip",
-            Prefix::Keep => "keep",
-        };
-        let (path, upstream) = (app.path.prefix(), &app.upstream);
-        format!("{}|{path}|{}|{}|{mode}|{}", app.id, url(upstream), upstream.address(), upstream.base())
+        let (path, upstream, mode) = (app.path.prefix(), &app.upstream, app.prefix.as_str());
+        format!("{}|{path}|{}|{}|{mode}|{}", app.route_tag(), url(upstream), upstream.address(), upstream.base())
     };
     let lookups = lookups(&apps, &entry);
     let values = json!({

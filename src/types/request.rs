@@ -45,7 +45,7 @@ pub struct RequestView<'a> {
     /// A tier the route demands besides what the policy asks (gRPC
     /// `context_extensions`, key `tiergate.tier`).
     pub route_tier: Option<&'a str>,
-    /// The app to which the proxy's route leads, as `<tier>/<name>` (gRPC
+    /// Where the proxy's route leads, in the words of `apps::RouteTag` (gRPC
     /// `context_extensions`, key `tiergate.app`; over HTTP the proxy's header
     /// `X-Tiergate-App`). It can only add to what is asked.
     pub route_app: Option<&'a str>,

@@ -29,8 +29,9 @@ mod grid;
 #[cfg(test)]
 mod layering;
 #[cfg(test)]
-mod look;
 mod live_apps;
+#[cfg(test)]
+mod look;
 #[cfg(test)]
 mod session_commands;
 #[cfg(test)]
