@@ -77,6 +77,8 @@ pub(super) struct CatalogueFiles {
     kept: HashMap<PathBuf, Kept>,
     /// What is in use, in the order of the files.
     live: Vec<Arc<Entry>>,
+    /// How long a file that may be half written is waited for each time.
+    pause: Duration,
 }
 
 /// What is known of one file.
@@ -113,7 +115,7 @@ enum Takes {
 impl CatalogueFiles {
     pub(super) fn new(config: &Config) -> Self {
         let files = AppFiles::new(config.apps_dirs.clone(), tiers_of_bare_folders(config));
-        Self { files, kept: HashMap::new(), live: Vec::new() }
+        Self { files, kept: HashMap::new(), live: Vec::new(), pause: PAUSE }
     }
 
     /// Looks where another config says from now on.
@@ -158,7 +160,7 @@ impl CatalogueFiles {
             if !scan.is_halfway {
                 break;
             }
-            std::thread::sleep(PAUSE);
+            std::thread::sleep(self.pause);
             scan = self.files.scan();
         }
         scan

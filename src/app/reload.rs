@@ -143,7 +143,7 @@ pub(super) struct Reloader {
 
 impl Reloader {
     /// Runs until it is stopped; `looked_at` is where the first apps were found.
-    pub(super) fn run(mut self, wakes: Wakes, looked_at: Vec<LookedAt>) {
+    pub(super) fn run(mut self, wakes: &Wakes, looked_at: Vec<LookedAt>) {
         let waker = wakes.waker.clone();
         let mut watch = match FileWatch::start(move || waker.look()) {
             Ok(watch) => Some(watch),

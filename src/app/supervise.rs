@@ -160,7 +160,7 @@ async fn run(start: LoadedConfig, config_files: Vec<ReadFile>, load: LoadConfig)
     let live = Live { checker: Arc::clone(&checker), decisions, routes };
     let reloader = Reloader { load, config_files, current: start, app_files, report, live, clock: Arc::clone(&clock) };
     tasks.spawn_blocking(move || {
-        reloader.run(wakes, looked_at);
+        reloader.run(&wakes, looked_at);
         "reloader"
     });
 

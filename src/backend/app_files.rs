@@ -370,9 +370,12 @@ enum ReadError {
 }
 
 fn read_text(path: &Path) -> Result<(Stamp, Arc<str>), ReadError> {
-    let failed = |error: io::Error| match error.kind() {
-        io::ErrorKind::NotFound => ReadError::Gone,
-        _ => ReadError::Unreadable(Unreadable::Failed(error.to_string())),
+    let failed = |error: io::Error| {
+        if error.kind() == io::ErrorKind::NotFound {
+            ReadError::Gone
+        } else {
+            ReadError::Unreadable(Unreadable::Failed(error.to_string()))
+        }
     };
     // Whatever took the file's place since it was looked at: a pipe must not hold the scan.
     let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();

@@ -26,14 +26,18 @@ pub struct WatchError(#[from] notify::Error);
 pub struct FileWatch {
     watcher: RecommendedWatcher,
     shared: Arc<Mutex<Shared>>,
-    /// Device and inode of each directory under watch.
-    watched: HashMap<PathBuf, (u64, u64)>,
+    watched: HashMap<PathBuf, Inode>,
 }
+
+/// Device and inode of a directory.
+type Inode = (u64, u64);
+/// The entries of a directory that matter; `None` for all of them.
+type Names = Option<Vec<OsString>>;
 
 #[derive(Default)]
 struct Shared {
-    /// The entries that matter in each directory; `None` for all of them.
-    names: HashMap<PathBuf, Option<Vec<OsString>>>,
+    /// Of each directory under watch.
+    names: HashMap<PathBuf, Names>,
     /// What was moved or removed: the watch of a directory goes with it.
     gone: HashSet<PathBuf>,
 }
@@ -66,7 +70,7 @@ impl FileWatch {
     /// # Errors
     /// The first trouble; the other directories are watched all the same.
     pub fn follow(&mut self, looked_at: &[LookedAt]) -> Result<(), WatchError> {
-        let mut wanted: HashMap<PathBuf, ((u64, u64), Option<Vec<OsString>>)> = HashMap::new();
+        let mut wanted: HashMap<PathBuf, (Inode, Names)> = HashMap::new();
         let places = looked_at.iter().flat_map(|LookedAt { directory, names }| {
             // Another one in its place shows in the directory around it.
             let around = directory.parent().zip(directory.file_name());
@@ -146,7 +150,7 @@ impl Shared {
 }
 
 /// The directory itself, or the nearest one around it and the name to wait for.
-fn nearest(directory: &Path, names: Option<Vec<OsString>>) -> Option<(PathBuf, (u64, u64), Option<Vec<OsString>>)> {
+fn nearest(directory: &Path, names: Names) -> Option<(PathBuf, Inode, Names)> {
     let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
     let (mut directory, mut names) = (directory.to_owned(), names);
     loop {

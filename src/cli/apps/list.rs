@@ -66,12 +66,12 @@ fn text(apps: &[Arc<App>]) -> String {
     let titles =
         ["APP", "PATH", "UPSTREAM", "VERSION", "HOST", "OWNER", "HIDDEN", "SOURCE"].map(str::to_owned).to_vec();
     let rows: Vec<Vec<String>> = apps.iter().map(|app| [first(app), rest(app)].concat()).collect();
-    let whole = table(std::iter::once(titles.clone()).chain(rows).collect());
+    let whole = table(&std::iter::once(titles.clone()).chain(rows).collect::<Vec<_>>());
     if whole.lines().all(|line| line.chars().count() <= WIDTH) {
         return whole;
     }
     let titles = titles.into_iter().take(4).collect();
-    let narrow = table(std::iter::once(titles).chain(apps.iter().map(|app| first(app).to_vec())).collect());
+    let narrow = table(&std::iter::once(titles).chain(apps.iter().map(|app| first(app).to_vec())).collect::<Vec<_>>());
     let mut lines = narrow.lines();
     let mut text = format!("{}\n", lines.next().unwrap_or_default());
     for (line, app) in lines.zip(apps) {
@@ -85,7 +85,7 @@ fn text(apps: &[Arc<App>]) -> String {
 }
 
 /// Columns side by side; one in which nothing stands is left out.
-pub(super) fn table(rows: Vec<Vec<String>>) -> String {
+fn table(rows: &[Vec<String>]) -> String {
     let columns = rows.first().map_or(0, Vec::len);
     let cell = |row: &[String], column: usize| row.get(column).cloned().unwrap_or_default();
     let used: Vec<(usize, usize)> = (0..columns)
