@@ -26,15 +26,22 @@ pub(super) struct ProxyConfigArgs {
     /// The host under which the proxy reaches Tiergate, where it is not the address Tiergate listens on
     #[arg(long, value_name = "HOST")]
     service: Option<String>,
-    /// Writes the config into this file, at once and whole, in place of printing it
-    #[arg(long, value_name = "FILE")]
+    /// Writes the file with the apps into this one, at once and whole, in place of printing it
+    #[arg(long, value_name = "FILE", conflicts_with = "dir")]
     output: Option<PathBuf>,
+    /// Writes every file of the config into this directory, in place of printing the one with the apps
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum ProxyName {
     Envoy,
     Nginx,
+    Caddy,
+    Haproxy,
+    Traefik,
+    GatewayApi,
 }
 
 impl ProxyName {
@@ -42,6 +49,10 @@ impl ProxyName {
         match self {
             Self::Envoy => Proxy::Envoy,
             Self::Nginx => Proxy::Nginx,
+            Self::Caddy => Proxy::Caddy,
+            Self::Haproxy => Proxy::HaProxy,
+            Self::Traefik => Proxy::Traefik,
+            Self::GatewayApi => Proxy::GatewayApi,
         }
     }
 }
@@ -58,11 +69,23 @@ pub(super) fn run(args: &ProxyConfigArgs) -> Result<Exit, Failure> {
     let settings = app::route_settings(&config, service.as_deref()).map_err(|error| Failure::Value(error.into()))?;
     let proxy = args.proxy.proxy();
     let listen = args.listen.unwrap_or_else(|| proxy.default_listen());
-    let text =
+    let files =
         routes::render(proxy, &settings, listen, &apps.catalogue).map_err(|error| Failure::Value(error.into()))?;
+    if let Some(dir) = &args.dir {
+        for file in &files {
+            let path = dir.join(file.name);
+            write_whole(&path, &file.text).with_context(|| format!("cannot write `{}`", path.display()))?;
+            outln!("{}", path.display());
+        }
+        return Ok(Exit::Done);
+    }
+    let Some((first, others)) = files.split_first() else { return Ok(Exit::Done) };
     match &args.output {
-        None => out!("{text}"),
-        Some(file) => write_whole(file, &text).with_context(|| format!("cannot write `{}`", file.display()))?,
+        None => out!("{}", first.text),
+        Some(file) => write_whole(file, &first.text).with_context(|| format!("cannot write `{}`", file.display()))?,
+    }
+    for other in others {
+        eprintln!("note: {proxy} needs `{}` too: `--dir DIR` writes every file", other.name);
     }
     Ok(Exit::Done)
 }

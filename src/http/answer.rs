@@ -26,9 +26,9 @@ pub(super) fn response(answer: Answer, protocol: Protocol) -> Response<Full<Byte
     }
 }
 
-/// The refusal for a request whose answer could not even be written.
-pub(super) fn unavailable(protocol: Protocol) -> Response<Full<Bytes>> {
-    let status = DenyKind::Unavailable.http_status(protocol);
+/// The refusal for a request that was refused a moment ago and would pass now.
+pub(super) fn still_refused(protocol: Protocol) -> Response<Full<Bytes>> {
+    let status = DenyKind::Forbidden.http_status(protocol);
     let mut response = Response::new(Full::default());
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::FORBIDDEN);
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -134,7 +134,8 @@ impl HttpServer {
                 Ok(target) => {
                     let Target { method, target, host } = target;
                     // A client that writes it only asks more of itself.
-                    let route_app = request.headers().get(ROUTE_APP).map(|app| app.to_str().unwrap_or_default());
+                    let route_app = request.headers().get(ROUTE_APP).filter(|app| !app.is_empty());
+                    let route_app = route_app.map(|app| app.to_str().unwrap_or_default());
                     let view = RequestView {
                         protocol,
                         method,
@@ -163,7 +164,7 @@ impl HttpServer {
         };
         let refused_before = request.headers().contains_key(REFUSED);
         match outcome.answer {
-            Answer::Allow(_) | Answer::Respond(_) if refused_before => answer::unavailable(protocol),
+            Answer::Allow(_) | Answer::Respond(_) if refused_before => answer::still_refused(protocol),
             answer @ (Answer::Allow(_) | Answer::Deny(_) | Answer::Respond(_)) => answer::response(answer, protocol),
         }
     }
@@ -210,7 +211,7 @@ where
         Box::pin(async move {
             Ok(answer.await.unwrap_or_else(|_| {
                 let protocol = if speaks_ext_authz { Protocol::ExtAuthz } else { Protocol::ForwardAuth };
-                answer::unavailable(protocol)
+                answer::still_refused(protocol)
             }))
         })
     }

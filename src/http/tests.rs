@@ -150,7 +150,7 @@ fn an_allow_never_follows_a_refusal_to_the_client() {
     let mut pairs = PUBLIC.to_vec();
     pairs.push(("x-tiergate-refused", "1"));
     let (status, headers, _) = answer("/authz/forward-auth", &pairs, Some(Peer::UnixSocket), Aliases::default());
-    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(status, StatusCode::FORBIDDEN);
     assert!(!headers.contains_key("x-auth-tiers"));
 }
 

@@ -338,7 +338,7 @@ fn cluster(upstream: &Upstream, trusted_ca: &str) -> Value {
     let mut cluster = json!({ "name": name, "type": kind });
     if !upstream.is_address() {
         // A name leads somewhere else within seconds, as in a cluster of containers.
-        set(&mut cluster, "dns_lookup_family", json!("ALL"));
+        set(&mut cluster, "dns_lookup_family", json!("V4_PREFERRED"));
         set(&mut cluster, "dns_refresh_rate", json!("5s"));
         set(&mut cluster, "dns_failure_refresh_rate", json!({ "base_interval": "1s", "max_interval": "5s" }));
     }
@@ -403,7 +403,7 @@ fn service_cluster(name: &str, address: &ServiceAddress) -> Value {
     let kind = if is_name { "STRICT_DNS" } else { "STATIC" };
     let mut cluster = json!({ "name": name, "type": kind });
     if is_name {
-        set(&mut cluster, "dns_lookup_family", json!("ALL"));
+        set(&mut cluster, "dns_lookup_family", json!("V4_PREFERRED"));
     }
     set(&mut cluster, "connect_timeout", json!("1s"));
     if name != HTTP_CLUSTER {

@@ -2,10 +2,12 @@
 //!
 //! ```text
 //! RouteSettings + Catalogue ──render──▶ the whole config of a proxy
-//!                           ──envoy::resources, nginx::routes──▶ the part of it that follows the apps
+//!                           ──EnvoyResources, nginx_routes──▶ the part of it that follows the apps
 //! ```
 
 mod envoy;
+mod forward_auth;
+mod gateway_api;
 mod nginx;
 mod settings;
 mod table;
@@ -20,7 +22,16 @@ pub use settings::{Proxy, RouteError, RouteSettings, ServiceAddress};
 
 use crate::apps::Catalogue;
 
-/// The config of a proxy that listens at `listen`.
+/// One file of a config.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigFile {
+    /// Its name, by which the other files of the config may know it.
+    pub name: &'static str,
+    /// What it says.
+    pub text: String,
+}
+
+/// The config of a proxy that listens at `listen`, the file with the apps first.
 ///
 /// # Errors
 /// When the proxy cannot do what the settings ask.
@@ -29,9 +40,20 @@ pub fn render(
     settings: &RouteSettings,
     listen: SocketAddr,
     catalogue: &Catalogue,
-) -> Result<String, RouteError> {
+) -> Result<Vec<ConfigFile>, RouteError> {
     match proxy {
-        Proxy::Envoy => envoy::config(settings, listen, catalogue),
-        Proxy::Nginx => nginx::config(settings, listen, catalogue),
+        Proxy::Envoy => Ok(vec![config_file("envoy.yaml", envoy::config(settings, listen, catalogue)?)]),
+        Proxy::Nginx => Ok(vec![config_file("nginx.conf", nginx::config(settings, listen, catalogue)?)]),
+        Proxy::Caddy => forward_auth::caddy(settings, listen, catalogue),
+        Proxy::HaProxy => forward_auth::haproxy(settings, listen, catalogue),
+        Proxy::Traefik => forward_auth::traefik(settings, listen, catalogue),
+        Proxy::GatewayApi => gateway_api::manifests(settings, catalogue),
     }
 }
+
+const fn config_file(name: &'static str, text: String) -> ConfigFile {
+    ConfigFile { name, text }
+}
+
+#[cfg(test)]
+mod tests;

@@ -12,11 +12,19 @@ pub enum Proxy {
     Envoy,
     /// nginx, by `auth_request`.
     Nginx,
+    /// Caddy, by forward authentication.
+    Caddy,
+    /// HAProxy, by forward authentication in Lua.
+    HaProxy,
+    /// Traefik, by `forwardAuth`.
+    Traefik,
+    /// The Kubernetes Gateway API, by the filter `ExternalAuth`.
+    GatewayApi,
 }
 
 impl Proxy {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Envoy, Self::Nginx];
+    pub const ALL: [Self; 6] = [Self::Envoy, Self::Nginx, Self::Caddy, Self::HaProxy, Self::Traefik, Self::GatewayApi];
 
     /// Its name on the command line.
     #[must_use]
@@ -24,6 +32,10 @@ impl Proxy {
         match self {
             Self::Envoy => "envoy",
             Self::Nginx => "nginx",
+            Self::Caddy => "caddy",
+            Self::HaProxy => "haproxy",
+            Self::Traefik => "traefik",
+            Self::GatewayApi => "gateway-api",
         }
     }
 
@@ -31,8 +43,11 @@ impl Proxy {
     #[must_use]
     pub fn default_listen(self) -> SocketAddr {
         let port = match self {
-            Self::Envoy => 8080,
+            Self::Envoy | Self::GatewayApi => 8080,
             Self::Nginx => 8081,
+            Self::Caddy => 8083,
+            Self::HaProxy => 8084,
+            Self::Traefik => 8085,
         };
         SocketAddr::from((Ipv4Addr::LOCALHOST, port))
     }
@@ -121,6 +136,22 @@ pub enum RouteError {
         proxy: Proxy,
         /// The listener.
         listener: &'static str,
+    },
+    /// An app on one port of a host, where a proxy does not tell ports apart.
+    #[error(
+        "{proxy} cannot tell one port of a host from another: give the app a `host` without the port in place of `{host}`"
+    )]
+    HostPort {
+        /// The proxy.
+        proxy: Proxy,
+        /// The host.
+        host: String,
+    },
+    /// An upstream that is no Service of a cluster.
+    #[error("the upstream `{host}` is no Service: write it as `http://name:port` or `http://name.namespace:port`")]
+    NotAService {
+        /// Its host.
+        host: String,
     },
     /// Something of the config that means another thing in the config of a proxy.
     #[error(

@@ -133,6 +133,18 @@ impl Gateway {
         self.launch_config(port, &config, dir, Ready::Tcp)
     }
 
+    /// Starts it on a free port with the files that `write` puts into a folder for that port. The main one has the
+    /// name that it has among the samples.
+    pub fn start_written(self, write: &dyn Fn(u16, &Path) -> Result<()>) -> Result<RunningGateway> {
+        retry_taken_port(|| {
+            let port = free_port()?;
+            let dir = guard::scratch_dir(&format!("{}-config", self.name()))?;
+            write(port, dir.path())?;
+            let config = dir.path().join(Path::new(self.config()).file_name().unwrap_or_default());
+            self.launch_config(port, &config, dir, |address| Ready::HttpExcept(address, "/-/ready".to_owned(), 404))
+        })
+    }
+
     fn launch_config(
         self,
         port: u16,
@@ -148,7 +160,7 @@ impl Gateway {
             // Twelve of them may start side by side, beside a compiler.
             .within(Duration::from_secs(90))
             .start()?;
-        Ok(RunningGateway { kind: self, process, address, _dir: dir })
+        Ok(RunningGateway { kind: self, process, address, dir })
     }
 
     fn command(self, config: &Path, dir: &Path) -> Result<Component> {
@@ -203,13 +215,18 @@ pub struct RunningGateway {
     pub process: Process,
     kind: Gateway,
     address: SocketAddr,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 impl RunningGateway {
     /// What it is.
     pub fn kind(&self) -> Gateway {
         self.kind
+    }
+
+    /// The folder of its config.
+    pub fn folder(&self) -> &Path {
+        self.dir.path()
     }
 
     /// Where it listens.

@@ -33,6 +33,8 @@ mod live_apps;
 #[cfg(test)]
 mod look;
 #[cfg(test)]
+mod routes;
+#[cfg(test)]
 mod session_commands;
 #[cfg(test)]
 mod sessions;
