@@ -116,7 +116,7 @@ fn app_route(settings: &RouteSettings, app: &App, check: &Value) -> Result<Value
         "filters": filters,
         "backendRefs": [backend(&app.upstream)?],
     }));
-    let name = format!("{}-{}", app.id.tier.to_ascii_lowercase().replace('_', "-"), app.id.name);
+    let name = format!("{}.{}", app.id.tier.to_ascii_lowercase().replace('_', "-"), app.id.name);
     Ok(route(settings, &name, host, "", &rules))
 }
 

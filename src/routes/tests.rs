@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::app::route_settings;
-use crate::config::{Config, Sources};
+use crate::config::{Config, NoFiles, Sources};
 
 const CONFIG: &str = r#"
 public_url: https://apps.example.com
@@ -26,8 +26,12 @@ apps:
 
 fn config(text: &str) -> Config {
     let read_secret = |_: &str| Err(std::io::Error::from(std::io::ErrorKind::Unsupported));
-    let sources =
-        Sources { file: Some(("tiergate.yaml", text)), environment: BTreeMap::new(), read_secret: &read_secret };
+    let sources = Sources {
+        file: Some(("tiergate.yaml", text)),
+        environment: BTreeMap::new(),
+        read_secret: &read_secret,
+        files: &NoFiles,
+    };
     Config::load(&sources).unwrap()
 }
 

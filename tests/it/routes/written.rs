@@ -6,7 +6,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use tiergate_testbed::{
-    Component, Gateway, Process, Ready, Tiergate, Upstream, WebSocketAnswer, free_port, request, tool, websocket,
+    Component, Gateway, Process, Ready, Tiergate, Upstream, WebSocketAnswer, free_port, repo_root, request, tool,
+    websocket,
 };
 
 use super::{POLICY, start};
@@ -89,7 +90,11 @@ fn routes_as_the_catalogue_says(gateway: Gateway) -> Result<()> {
             upstream.take_received();
         }
         let headers = [("Host", *host), ("X-Auth-User", "mallory"), ("X-Tiergate-App", "locked/safe")];
-        let headers = [&headers[..], &[("X-Forwarded-Prefix", "/evil"), ("Remote-User", "mallory"), ("X-Forwarded-User", "mallory")]].concat();
+        let headers = [
+            &headers[..],
+            &[("X-Forwarded-Prefix", "/evil"), ("Remote-User", "mallory"), ("X-Forwarded-User", "mallory")],
+        ]
+        .concat();
         let answer = request(running.address(), "GET", target, &headers)?;
         let landed: Vec<_> = upstreams
             .iter()
@@ -248,4 +253,34 @@ apps:
         }
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[test]
+fn the_gateway_api_knows_every_field() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = format!(
+        "{POLICY}apps:
+  - {{ name: maps, tier: open, upstream: \"http://maps.apps:8000/v2\" }}
+  - {{ name: keep, tier: open, prefix: keep, upstream: \"http://keep\" }}
+  - {{ name: hosted, tier: open, host: a.example.com, path: /, upstream: \"http://hosted.apps.svc.cluster.local:80\" }}
+"
+    );
+    std::fs::write(dir.path().join("tiergate.yaml"), config).unwrap();
+    super::write_config("gateway-api", &dir.path().join("tiergate.yaml"), 8080, dir.path()).unwrap();
+    let text = std::fs::read_to_string(dir.path().join("routes.yaml")).unwrap();
+    let documents: Vec<serde_json::Value> = serde_saphyr::from_multiple(&text).unwrap();
+    let schema = repo_root().join("tests/vectors/crds/gateway.networking.k8s.io_v1_HTTPRoute.json");
+    let schema = serde_json::from_str(&std::fs::read_to_string(schema).unwrap()).unwrap();
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    assert_eq!(documents.len(), 5);
+    for document in &documents {
+        let faults: Vec<_> =
+            validator.iter_errors(document).map(|error| format!("{}: {error}", error.instance_path())).collect();
+        assert!(faults.is_empty(), "{faults:?}\n{document}");
+        // Every way but the one to the service's own pages asks first.
+        let is_own = document["metadata"]["name"] == "tiergate";
+        for rule in document["spec"]["rules"].as_array().unwrap() {
+            assert_eq!(rule["filters"][0]["type"] == "ExternalAuth", !is_own, "{document}");
+        }
+    }
 }
