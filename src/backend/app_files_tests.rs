@@ -192,6 +192,19 @@ fn sees_a_change_within_one_tick_of_the_clock() {
     }
 }
 
+/// As on a file system whose clock stood still between two writes.
+#[test]
+fn reads_a_young_file_again_though_nothing_tells_of_a_change() {
+    let place = Place::new();
+    place.write("x.yaml", "one");
+    let mut files = place.files();
+    files.scan();
+    place.write("x.yaml", "two");
+    let stamp = Stamp::of(&fs::metadata(place.path("x.yaml")).unwrap());
+    files.known.values_mut().for_each(|known| known.stamp = stamp);
+    assert_eq!(place.seen(&mut files), ["x.yaml: two"]);
+}
+
 #[test]
 fn opens_no_file_again_that_did_not_change() {
     let place = Place::new();
