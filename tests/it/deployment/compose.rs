@@ -214,6 +214,38 @@ fn the_proxies_are_the_versions_that_are_tested() {
     }
 }
 
+/// The files of routes have to be there when a proxy starts, for the service alone to write.
+#[test]
+fn the_proxies_find_the_routes_that_the_service_writes() {
+    let model = Project::with_secrets().model();
+    let [config] = &documents(&read("deploy/compose/tiergate.yaml"))[..] else { panic!("one document") };
+    let target = "/run/tiergate";
+    for pointer in ["/routes/envoy/dir", "/routes/nginx/file"] {
+        assert!(text(config, pointer).starts_with(&format!("{target}/")), "{pointer}");
+    }
+    let run = |name: &str| {
+        let volumes = items(&services(&model)[name], "/volumes");
+        volumes.iter().find(|volume| text(volume, "/target") == target).cloned().expect("the volume of routes")
+    };
+    let user = |name: &str| text(&services(&model)[name], "/user").to_owned();
+    assert!(run("tiergate").get("read_only").is_none(), "the service writes");
+    for proxy in ["envoy", "nginx"] {
+        assert_eq!(run(proxy)["read_only"], true, "{proxy} reads");
+        assert_eq!(run(proxy)["source"], run("tiergate")["source"], "{proxy}");
+        // The folder of the image is for this user alone.
+        assert_eq!(user(proxy), user("tiergate"));
+        let waits = &services(&model)[proxy]["depends_on"];
+        // The service writes them before it listens.
+        assert_eq!(waits["tiergate"]["condition"], "service_healthy", "{proxy}");
+        assert_eq!(waits[format!("{proxy}-config")]["condition"], "service_completed_successfully", "{proxy}");
+    }
+    // Of a single file the container would keep the one that an editor has replaced.
+    let folder = text(config, "/apps_dir");
+    let mounts = items(&services(&model)["tiergate"], "/volumes");
+    let apps = mounts.iter().find(|volume| text(volume, "/target") == folder).expect("the folder of apps is mounted");
+    assert!(text(apps, "/source").ends_with("/deploy/compose/apps.d") && root().join("deploy/compose/apps.d").is_dir());
+}
+
 /// One file for each app of the example, which differs from the app's own in the address alone.
 #[test]
 fn the_apps_are_those_of_the_example() {

@@ -41,7 +41,7 @@ fn what_is_copied_is_there_and_reaches_the_builder() {
     }
     for line in ignore.lines().filter_map(|line| line.strip_prefix('!')) {
         let is_used = |source: &&str| source.starts_with(line) || line.starts_with(*source);
-        assert!(sources.iter().any(|source| is_used(source)), "nothing copies `{line}` of .dockerignore");
+        assert!(sources.iter().any(is_used), "nothing copies `{line}` of .dockerignore");
     }
 }
 

@@ -147,6 +147,29 @@ fn the_config_of_the_config_map_is_valid() {
     assert!(!config.contains("/run/secrets") || config.contains(&pod.path("/run/secrets")), "{config}");
 }
 
+/// What the sample shows of adding an app: one key more in the ConfigMap of the apps, and the pods are given the whole of it.
+#[test]
+fn a_key_of_the_config_map_is_an_app() {
+    let pod = Pod::unpack();
+    let config = pod.path("/etc/tiergate/tiergate.yaml");
+    let explain = |path: &str| {
+        let url = format!("https://apps.example.com{path}");
+        pod.tiergate(&["policy", "explain", "-c", &config, "GET", &url])
+    };
+    for (path, code) in [("/apps/stable/maps/", 0), ("/apps/ea/reports/", 1), ("/apps/stable/notes/", 1)] {
+        let output = explain(path);
+        assert_eq!(output.status.code(), Some(code), "{path}: {}", said(&output));
+    }
+    let notes = PathBuf::from(pod.path("/etc/tiergate/apps.d")).join("notes.yaml");
+    pod.write(&notes, &"tier: stable\nupstream: http://notes.apps.svc.cluster.local\n".into());
+    let output = explain("/apps/stable/notes/");
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    // A fault is found before it is applied.
+    pod.write(&notes, &"tier: stabel\nupstream: http://notes.apps.svc.cluster.local\n".into());
+    let output = pod.tiergate(&["config", "check", "-c", &config]);
+    assert!(!output.status.success() && said(&output).contains("notes.yaml:1"), "{}", said(&output));
+}
+
 #[test]
 fn a_config_map_without_a_secret_that_it_names_is_found() {
     let pod = Pod::unpack();

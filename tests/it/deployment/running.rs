@@ -17,6 +17,8 @@ use super::compose::Project;
 use super::{items, read, root, said, text};
 
 const WITHIN: Duration = Duration::from_secs(60);
+/// For an app to be routed: the service looks, writes; nginx looks every second. With room for a busy machine.
+const SOON: Duration = Duration::from_secs(10);
 
 #[test]
 fn behind_envoy_as_compose_runs_it() {
@@ -45,12 +47,19 @@ fn behind_nginx_as_compose_runs_it() {
     let other = free_port().expect("a port");
     place.write_proxy_config("nginx", Some(other));
     place.wait_healthy("nginx", other);
-    place.write_proxy_config("nginx", Some(place.ports.proxy));
+    place.write_proxy_config("nginx", None);
     place.wait_healthy("nginx", place.ports.proxy);
     let config = place.folder.path().join("run/nginx.conf");
     let right = fs::read_to_string(&config).expect("text");
-    fs::write(&config, "events {").expect("written");
+    place.write_proxy_config("nginx", Some(other));
+    place.wait_healthy("nginx", other);
+    let later = place.folder.path().join("later");
+    fs::write(&config, format!("include {};\n{right}", later.display())).expect("written");
     proxy.wait_log("[emerg]", WITHIN).expect("nginx says what is wrong");
+    place.wait_healthy("nginx", other);
+    // What it lacked comes, such as a name that leads nowhere before its container runs, and no file of the folder changes.
+    assert!(!place.is_healthy("nginx", place.ports.proxy).status.success(), "taken up without what it lacks");
+    fs::write(&later, "").expect("written");
     place.wait_healthy("nginx", place.ports.proxy);
     fs::write(&config, right).expect("written");
     place.story(proxy, "nginx");
@@ -240,7 +249,42 @@ impl Place {
         wait(&format!("{proxy} on {port}"), || self.is_healthy(proxy, port).status.success());
     }
 
-    /// Somebody signs in and sees what is theirs; Redis restarts, and they are still there; the service goes, and nobody gets in.
+    /// The folder of apps is all that changes.
+    fn an_app_comes_and_goes(&self, browser: &mut UserAgent, proxy: &Process, name: &str) {
+        let base = format!("http://localhost:{}", self.ports.proxy);
+        let (wanted, neighbour) = (format!("{base}/apps/stable/notes/"), format!("{base}/apps/stable/hazard/"));
+        let written = || {
+            ["envoy.yaml", "nginx.conf"].map(|file| fs::read_to_string(self.folder.path().join("run").join(file)).ok())
+        };
+        let (before, pid) = (written(), proxy.pid());
+        let mut routed_within = |routed: bool, within: Duration| {
+            let begun = Instant::now();
+            loop {
+                let visit = browser.open(&wanted).expect("an answer");
+                if (visit.status() == 200 && visit.url() == wanted) == routed {
+                    assert!(!routed || visit.text().contains("Hazard"), "{name}: {}", visit.text());
+                    return;
+                }
+                assert!([200, 403, 404].contains(&visit.status()), "{name}: {}", visit.trail());
+                assert!(begun.elapsed() < within, "{name}: routed is not {routed} after {within:?}: {}", visit.trail());
+                let other = browser.open(&neighbour).expect("an answer");
+                assert_eq!(other.status(), 200, "{name}: {}", other.trail());
+                std::thread::sleep(Duration::from_millis(50));
+            }
+        };
+        routed_within(false, Duration::ZERO);
+        let file = self.folder.path().join("etc/apps.d/notes.yaml");
+        fs::write(&file, format!("tier: stable\nupstream: http://127.0.0.1:{}\ntitle: Notes\n", self.ports.app))
+            .expect("written");
+        routed_within(true, SOON);
+        let stranger = UserAgent::new().open(&wanted).expect("an answer");
+        assert!(stranger.url().starts_with(&format!("{base}/provider/authorize")), "{name}: {}", stranger.trail());
+        fs::remove_file(&file).expect("removed");
+        routed_within(false, SOON);
+        assert!(written() == before && proxy.pid() == pid, "{name}: more than the routes has changed");
+    }
+
+    /// Somebody signs in and sees what is theirs; an app comes and goes; Redis restarts, and they are still there; the service goes, and nobody gets in.
     fn story(mut self, mut proxy: Process, name: &str) {
         self.wait_healthy(name, self.ports.proxy);
         // The first container of all that is healthy when its keys are there.
@@ -258,6 +302,8 @@ impl Place {
         assert!(visit.text().contains("Hazard"), "{}", visit.text());
         let denied = browser.open(&format!("{base}/apps/devel/hazard/")).expect("an answer");
         assert_eq!(denied.status(), 403, "{}", denied.trail());
+
+        self.an_app_comes_and_goes(&mut browser, &proxy, name);
 
         self.redis.as_mut().expect("running").restart().expect("it starts");
         let deadline = Instant::now() + WITHIN;
