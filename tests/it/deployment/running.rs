@@ -44,24 +44,22 @@ fn behind_nginx_as_compose_runs_it() {
     let proxy = proxy.start().expect("it starts");
     place.wait_healthy("nginx", place.ports.proxy);
     // Its container takes up another config without a restart, and none that is wrong.
+    let config = place.folder.path().join("run/nginx.conf");
+    let right = fs::read_to_string(&config).expect("text");
     let other = free_port().expect("a port");
     place.write_proxy_config("nginx", Some(other));
     place.wait_healthy("nginx", other);
-    place.write_proxy_config("nginx", None);
-    place.wait_healthy("nginx", place.ports.proxy);
-    let config = place.folder.path().join("run/nginx.conf");
-    let right = fs::read_to_string(&config).expect("text");
-    place.write_proxy_config("nginx", Some(other));
-    place.wait_healthy("nginx", other);
+    // The workers of before have ended: who answers there again has read the config again.
+    wait("the old port is closed", || !place.is_healthy("nginx", place.ports.proxy).status.success());
     let later = place.folder.path().join("later");
     fs::write(&config, format!("include {};\n{right}", later.display())).expect("written");
     proxy.wait_log("[emerg]", WITHIN).expect("nginx says what is wrong");
     place.wait_healthy("nginx", other);
-    // What it lacked comes, such as a name that leads nowhere before its container runs, and no file of the folder changes.
     assert!(!place.is_healthy("nginx", place.ports.proxy).status.success(), "taken up without what it lacks");
+    // What it lacked comes, as a name does with its container, and no file that is watched changes.
     fs::write(&later, "").expect("written");
+    // Nothing is left to take up: what the story sees is the routes alone.
     place.wait_healthy("nginx", place.ports.proxy);
-    fs::write(&config, right).expect("written");
     place.story(proxy, "nginx");
 }
 
@@ -280,7 +278,12 @@ impl Place {
         let stranger = UserAgent::new().open(&wanted).expect("an answer");
         assert!(stranger.url().starts_with(&format!("{base}/provider/authorize")), "{name}: {}", stranger.trail());
         fs::remove_file(&file).expect("removed");
+        // The check refuses from then on; the routes follow.
         routed_within(false, SOON);
+        for file in ["envoy/routes.json", "nginx/routes.conf"] {
+            let file = self.folder.path().join("run").join(file);
+            wait("the route goes", || !fs::read_to_string(&file).expect("text").contains("stable/notes"));
+        }
         assert!(written() == before && proxy.pid() == pid, "{name}: more than the routes has changed");
     }
 
