@@ -41,7 +41,7 @@ pub(super) fn caddy(
             };
             let host = app.host.as_ref().map_or_else(|| "[^ ]*".to_owned(), host_pattern);
             json!({
-                "id": app.id.to_string(), "host": host, "pattern": pattern, "bare": pattern_or_nothing(&pattern),
+                "id": app.id.to_string(), "tag": app.route_tag(), "host": host, "pattern": pattern, "bare": pattern_or_nothing(&pattern),
                 "path": path, "find": find, "replace": replace, "told": told(app),
                 "url": bare_url(&app.upstream), "kind": kind(&app.upstream), "name": app.upstream.address(),
             })
@@ -100,7 +100,7 @@ pub(super) fn haproxy(
                 Prefix::Strip | Prefix::Keep => ("^/".to_owned(), format!("{base}/")),
             };
             json!({
-                "id": app.id.to_string(), "tier": app.id.tier, "name": app.id.name.as_str(), "host": host, "path": path,
+                "tag": app.route_tag(), "id": app.id.to_string(), "tier": app.id.tier, "name": app.id.name.as_str(), "host": host, "path": path,
                 "told": told(app), "find": find, "replace": replace, "server": server(&app.upstream),
             })
         })
@@ -159,7 +159,7 @@ pub(super) fn traefik(
         middlewares.extend((!told(app).is_empty()).then(|| format!("{name}.strip")));
         middlewares.extend((!base.is_empty()).then(|| format!("{name}.base")));
         values.push(json!({
-            "tier": app.id.tier, "name": app.id.name.as_str(), "host": host, "path": path, "pattern": in_class(path),
+            "tag": app.route_tag(), "tier": app.id.tier, "name": app.id.name.as_str(), "host": host, "path": path, "pattern": in_class(path),
             "told": told(app), "base": base, "middlewares": middlewares, "service": service(&app.upstream),
             "priority": 800_000_usize.saturating_sub(position),
         }));
