@@ -30,8 +30,7 @@ pub fn replace(path: &Path, text: &str) -> io::Result<()> {
         return Err(io::Error::from(io::ErrorKind::InvalidFilename));
     };
     fs::create_dir_all(dir)?;
-    // Beside the file, because a rename works within one file system only; hidden, so that no pattern includes it.
-    let new = dir.join(format!(".{}.new", name.to_string_lossy()));
+    let new = dir.join(new_name(&name.to_string_lossy()));
     let written = write_new(&new, text).and_then(|()| fs::rename(&new, path));
     if written.is_err() {
         let _ = fs::remove_file(&new);
@@ -39,6 +38,12 @@ pub fn replace(path: &Path, text: &str) -> io::Result<()> {
     written?;
     // The rename itself outlives a crash once its directory is written.
     File::open(dir)?.sync_all()
+}
+
+/// Beside the file, because a rename works within one file system only; hidden, so that no pattern includes it; of this
+/// process, so that two that write the same file never rename each other's half.
+fn new_name(name: &str) -> String {
+    format!(".{name}.{}.new", std::process::id())
 }
 
 fn write_new(path: &Path, text: &str) -> io::Result<()> {
@@ -77,7 +82,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (path, victim) = (dir.path().join("routes.json"), dir.path().join("victim"));
         fs::write(&victim, "mine").unwrap();
-        std::os::unix::fs::symlink(&victim, dir.path().join(".routes.json.new")).unwrap();
+        std::os::unix::fs::symlink(&victim, dir.path().join(new_name("routes.json"))).unwrap();
         replace(&path, "text").unwrap();
         assert_eq!(fs::read_to_string(&victim).unwrap(), "mine");
     }
@@ -91,6 +96,6 @@ mod tests {
         let directory = dir.path().join("routes.json");
         fs::create_dir(&directory).unwrap();
         assert!(replace(&directory, "text").is_err());
-        assert!(!dir.path().join(".routes.json.new").exists());
+        assert!(!dir.path().join(new_name("routes.json")).exists());
     }
 }
