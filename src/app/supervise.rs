@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use metrics::counter;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tonic_health::pb::health_server::Health;
@@ -58,6 +58,7 @@ pub fn serve(start: LoadedConfig, config_files: Vec<ReadFile>, load: LoadConfig)
 }
 
 async fn run(start: LoadedConfig, config_files: Vec<ReadFile>, load: LoadConfig) -> anyhow::Result<()> {
+    let mut signals = Signals::register()?;
     let config = &start.config.clone();
     raise_descriptor_limit();
     let metrics = telemetry::install_metrics().context("the metrics cannot be installed")?;
@@ -126,8 +127,6 @@ async fn run(start: LoadedConfig, config_files: Vec<ReadFile>, load: LoadConfig)
     tasks.spawn(keep_metrics(metrics.clone(), stopping.clone()));
     tasks.spawn(tell_health(health, Arc::clone(&keys), stopping.clone()));
 
-    let routes = RouteWriter::start(config, &apps.catalogue, &mut tasks, &stopping).await?;
-
     let workers = Arc::new(
         Workers::start(std::thread::available_parallelism().map_or(1, usize::from))
             .context("the workers cannot be started")?,
@@ -141,8 +140,17 @@ async fn run(start: LoadedConfig, config_files: Vec<ReadFile>, load: LoadConfig)
             Speaks::Admin(AdminServer::new(Arc::new(Operator { keys, metrics, checker: Arc::clone(&checker), store }))),
         ),
     ];
+    // Before the routes: a second instance that cannot have the addresses leaves those of the first alone.
+    let mut bound = Vec::new();
     for (address, name, speaks) in listeners {
-        let listener = Listener::bind(address).with_context(|| cannot_listen(name, address))?;
+        bound.push((Listener::bind(address).with_context(|| cannot_listen(name, address))?, name, speaks));
+    }
+    // Before anything is accepted: who is told that the service is ready finds the routes.
+    let routes = tokio::select! {
+        routes = RouteWriter::start(config, &apps.catalogue, &mut tasks, &stopping) => routes?,
+        () = signals.stop() => return Ok(()),
+    };
+    for (listener, name, speaks) in bound {
         tracing::info!(listener = name, address = listener.address(), "listening");
         let places = Arc::new(Semaphore::new(usize::try_from(config.limits.max_connections).unwrap_or(usize::MAX)));
         tasks.spawn(accept(listener, name, speaks, Arc::clone(&workers), places, stopping.clone()));
@@ -164,7 +172,7 @@ async fn run(start: LoadedConfig, config_files: Vec<ReadFile>, load: LoadConfig)
         "reloader"
     });
 
-    let ended = wait(&mut tasks, &workers, &waker).await;
+    let ended = wait(&mut tasks, &workers, &waker, &mut signals).await;
     tracing::info!("stopping");
     stop.send_replace(true);
     waker.stop();
@@ -189,17 +197,43 @@ fn raise_descriptor_limit() {
     }
 }
 
+/// The signals, from the start on: one that nobody awaits would end the process.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    fn register() -> anyhow::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate()).context("SIGTERM cannot be awaited")?,
+            interrupt: signal(SignalKind::interrupt()).context("SIGINT cannot be awaited")?,
+            hang_up: signal(SignalKind::hangup()).context("SIGHUP cannot be awaited")?,
+        })
+    }
+
+    async fn stop(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
 /// Waits for the signal to stop, or for a part to end though nobody stopped it.
-async fn wait<H: Health>(tasks: &mut JoinSet<&'static str>, workers: &Workers<H>, waker: &Waker) -> anyhow::Result<()> {
-    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be awaited")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be awaited")?;
-    let mut hang_up = signal(SignalKind::hangup()).context("SIGHUP cannot be awaited")?;
+async fn wait<H: Health>(
+    tasks: &mut JoinSet<&'static str>,
+    workers: &Workers<H>,
+    waker: &Waker,
+    signals: &mut Signals,
+) -> anyhow::Result<()> {
     let mut look = tokio::time::interval(Duration::from_secs(1));
     loop {
         tokio::select! {
-            _ = terminate.recv() => return Ok(()),
-            _ = interrupt.recv() => return Ok(()),
-            _ = hang_up.recv() => waker.reload(),
+            _ = signals.terminate.recv() => return Ok(()),
+            _ = signals.interrupt.recv() => return Ok(()),
+            _ = signals.hang_up.recv() => waker.reload(),
             Some(ended) = tasks.join_next() => match ended {
                 Ok(part) => bail!("the {part} ended by itself"),
                 Err(error) => bail!("a part of the service panicked: {error}"),
