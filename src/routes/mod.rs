@@ -17,7 +17,7 @@ mod yaml;
 use std::net::SocketAddr;
 
 pub use envoy::{ClusterNames, EnvoyResources};
-pub use nginx::routes as nginx_routes;
+pub use nginx::{routes as nginx_routes, routes_without as nginx_routes_without};
 pub use settings::{Proxy, RouteError, RouteSettings, ServiceAddress};
 
 use crate::apps::Catalogue;

@@ -85,6 +85,20 @@ pub(super) fn config(
 /// # Errors
 /// None that a test does not exclude.
 pub fn routes(settings: &RouteSettings, catalogue: &Catalogue) -> Result<String, RouteError> {
+    routes_without(settings, catalogue, &BTreeSet::new())
+}
+
+/// The same, where nothing is said of these host names of upstreams: nginx does
+/// not start with a name that it cannot look up. Their apps keep their routes,
+/// so that no other app takes their paths, and are answered 502.
+///
+/// # Errors
+/// As [`routes`].
+pub fn routes_without(
+    settings: &RouteSettings,
+    catalogue: &Catalogue,
+    absent: &BTreeSet<String>,
+) -> Result<String, RouteError> {
     let apps = table::in_order(catalogue);
     let upstreams: BTreeSet<Upstream> =
         apps.iter().map(|app| &app.upstream).chain(&settings.site).map(Upstream::without_base).collect();
@@ -98,7 +112,9 @@ pub fn routes(settings: &RouteSettings, catalogue: &Catalogue) -> Result<String,
     let shown: Vec<_> = upstreams
         .iter()
         .map(|upstream| {
-            json!({ "name": group(upstream), "server": upstream.authority(), "shown": upstream.to_string() })
+            let is_absent = absent.contains(upstream.address());
+            let server = if is_absent { "127.0.0.1:1 down".to_owned() } else { upstream.authority() };
+            json!({ "name": group(upstream), "server": server, "shown": upstream.to_string() })
         })
         .collect();
     let entry = |app: &App| {

@@ -9,7 +9,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail, ensure};
-use tiergate_testbed::{Gateway, RunningGateway, Tiergate, Upstream, request};
+use tiergate_testbed::{Gateway, RunningGateway, Tiergate, Upstream, request, tool};
 
 use super::{BINARY, POLICY, start};
 
@@ -42,7 +42,10 @@ impl Stage {
         let routes = match gateway {
             Gateway::Nginx => {
                 std::fs::write(dir.path().join("reload.sh"), format!("kill -HUP \"$(cat '{at}/nginx/nginx.pid')\"\n"))?;
-                format!("nginx: {{ file: {at}/live/routes.conf, reload: \"sh {at}/reload.sh\" }}")
+                std::fs::write(dir.path().join("test.sh"), "")?;
+                format!(
+                    "nginx: {{ file: {at}/live/routes.conf, test: \"sh {at}/test.sh\", reload: \"sh {at}/reload.sh\" }}"
+                )
             }
             _ => format!("envoy: {{ dir: {at}/live }}"),
         };
@@ -195,4 +198,56 @@ fn a_reload_that_fails_puts_the_file_back_and_is_tried_again() {
         sleep(Duration::from_millis(100));
     }
     assert_ne!(std::fs::read_to_string(&routes).unwrap(), before);
+}
+
+#[test]
+fn a_name_that_does_not_resolve_stops_no_other_app() {
+    let stage = Stage::start(Gateway::Nginx).unwrap();
+    let (nginx, folder) = (tool("nginx").unwrap(), stage.gateway.folder());
+    let test = format!(
+        "exec '{}' -t -e stderr -p '{folder}' -c '{folder}/nginx.conf'\n",
+        nginx.display(),
+        folder = folder.display()
+    );
+    replace(&stage.dir.path().join("test.sh"), &test).unwrap();
+    replace(
+        &stage.dir.path().join("apps.d/adrift.yaml"),
+        "tier: open\nupstream: http://adrift.invalid:8000\nname: adrift\n",
+    )
+    .unwrap();
+    let status = || stage.status("/apps/open/adrift/x");
+    let begun = Instant::now();
+    while status().unwrap() != 502 {
+        assert!(begun.elapsed() < Duration::from_secs(20), "{}", stage.tiergate.log());
+        sleep(Duration::from_millis(20));
+    }
+    let log = stage.tiergate.log();
+    assert!(log.contains("adrift.invalid") && log.contains("open/adrift"), "{log}");
+    stage.write("open", &stage.first).unwrap();
+    let begun = Instant::now();
+    while !stage.lands_at(&stage.first, "beside").unwrap() {
+        assert!(begun.elapsed() < Duration::from_secs(20), "{}", stage.tiergate.log());
+        sleep(Duration::from_millis(20));
+    }
+    assert_eq!((status().unwrap(), stage.status(STEADY).unwrap()), (502, 200));
+}
+
+#[test]
+fn a_second_instance_that_cannot_listen_leaves_the_routes_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let live = dir.path().join("live");
+    let config = format!(
+        "{POLICY}routes: {{ envoy: {{ dir: {} }} }}\napps: [{{ name: steady, tier: open, upstream: \"http://127.0.0.1:9\" }}]\n",
+        live.display()
+    );
+    let tiergate = Tiergate::start(BINARY, &config).unwrap();
+    let routes = || std::fs::read_to_string(live.join("routes.json")).unwrap();
+    let before = routes();
+    let second = dir.path().join("second.yaml");
+    let config = std::fs::read_to_string(tiergate.config_path()).unwrap();
+    std::fs::write(&second, config.replace("name: steady", "name: other")).unwrap();
+    let ended = std::process::Command::new(BINARY).args(["serve", "-c"]).arg(&second).output().unwrap();
+    let said = String::from_utf8_lossy(&[ended.stderr, ended.stdout].concat()).into_owned();
+    assert!(!ended.status.success() && said.contains("cannot listen"), "{said}");
+    assert_eq!(routes(), before);
 }
