@@ -100,6 +100,12 @@ impl ClusterNames {
         others.0.is_subset(&self.0)
     }
 
+    /// Whether one that is not among the others leads to a name, which has to be looked up first.
+    #[must_use]
+    pub fn holds_name_beyond(&self, others: &Self) -> bool {
+        self.0.difference(&others.0).any(|upstream| !upstream.is_address())
+    }
+
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -188,7 +194,7 @@ fn overwrite(name: &str, value: &str) -> Value {
 }
 
 fn virtual_host(settings: &RouteSettings, host: &HostRoutes<'_>) -> Value {
-    let mut routes = own_routes(settings);
+    let mut routes = own_routes(settings, host.host.is_none_or(|host| settings.is_public(host)));
     for (position, app) in host.apps.iter().enumerate() {
         routes.extend(app_routes(settings, app, position == 0));
     }
@@ -222,9 +228,11 @@ Tiergate's own pages. GET pages are answered inside the check and never get as f
 comes from an identity provider (logout, back-channel logout) goes to its HTTP listener. Only exactly this is let past
 the check: POST, these paths, to Tiergate itself, which does its own checking there.";
 
-fn own_routes(settings: &RouteSettings) -> Vec<Value> {
+/// The single paths count on the public host only, as they do in the check: on
+/// the host of an app they are the app's.
+fn own_routes(settings: &RouteSettings, single_too: bool) -> Vec<Value> {
     let base = json!({ "prefix": format!("{}/", settings.base_path.prefix()) });
-    let single = settings.own_paths.iter().map(|path| json!({ "path": path.prefix() }));
+    let single = settings.own_paths.iter().filter(|_| single_too).map(|path| json!({ "path": path.prefix() }));
     let mut routes = Vec::new();
     for (position, path) in [base].into_iter().chain(single).enumerate() {
         let mut posted = path.clone();

@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::apps::{AppPath, Upstream};
+use crate::types::Host;
 
 /// A proxy that a config can be written for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -124,6 +125,14 @@ pub struct RouteSettings {
     pub envoy_dir: Option<String>,
     /// The file from which nginx takes its routes as they change.
     pub nginx_file: Option<String>,
+}
+
+impl RouteSettings {
+    /// Whether browsers may see this host as the public one, with one port of it or any.
+    pub(super) fn is_public(&self, host: &Host) -> bool {
+        let public = self.public_host.as_deref().and_then(|public| Host::parse(public.as_bytes()).ok());
+        public.is_none_or(|public| public == *host || (host.port().is_empty() && host.name() == public.name()))
+    }
 }
 
 /// Why no config can be written.

@@ -74,6 +74,23 @@ fn the_live_configs() {
     insta::with_settings!({ omit_expression => true }, { insta::assert_snapshot!("live_resources", resources) });
 }
 
+#[test]
+fn the_single_paths_of_the_service_are_the_apps_on_the_host_of_an_app() {
+    let public =
+        "\n  - { name: front, tier: stable, host: apps.example.com, path: /front, upstream: \"http://front:80\" }\n";
+    let config = config(&format!("{}{public}", CONFIG.trim_end()));
+    let settings = route_settings(&config, None).unwrap();
+    let resources = EnvoyResources::of(&settings, &config.assemble(&[]).catalogue);
+    let file: serde_json::Value = serde_json::from_str(&resources.routes_file()).unwrap();
+    let hosts = file["resources"][0]["virtual_hosts"].as_array().unwrap();
+    let with = |path: &str| -> Vec<&str> {
+        let leads = |host: &&serde_json::Value| host["routes"].to_string().contains(path);
+        hosts.iter().filter(leads).map(|host| host["name"].as_str().unwrap()).collect()
+    };
+    assert_eq!(with("\"path\":\"/callback\""), ["apps.example.com", "all"]);
+    assert_eq!(with("\"prefix\":\"/_auth/\""), ["apps.example.com", "hosted.example.com", "all"]);
+}
+
 /// The samples hold what was decided about each proxy. Every line of theirs that says nothing of single apps, addresses
 /// and how to run it stands in what is written here too.
 #[test]
