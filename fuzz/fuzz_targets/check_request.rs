@@ -84,7 +84,7 @@ static SERVICE: LazyLock<CheckService> = LazyLock::new(|| {
         .expect("rules"),
     };
     let snapshot = Snapshot {
-        policy: Policy::compile(&document, &[]).expect("policy"),
+        policy: Arc::new(Policy::compile(&document, &[]).expect("policy")),
         catalogue: Arc::default(),
         issuers: Issuers::default(),
         identity: IdentityHeaders::new(&[HeaderProfile::XAuth], &[], &[]),

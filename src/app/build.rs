@@ -17,7 +17,7 @@ use crate::token::Issuers;
 /// When two providers share an issuer, which a valid config excludes.
 pub fn snapshot(config: &Config, apps: &LoadedApps) -> anyhow::Result<Snapshot> {
     Ok(Snapshot {
-        policy: apps.policy.clone(),
+        policy: Arc::clone(&apps.policy),
         catalogue: Arc::clone(&apps.catalogue),
         issuers: issuers(config)?,
         identity: config.identity_headers.clone(),

@@ -27,7 +27,7 @@ pub struct LoadedApps {
     /// The apps.
     pub catalogue: Arc<Catalogue>,
     /// The policy of the config with the rules of the apps.
-    pub policy: Policy,
+    pub policy: Arc<Policy>,
     /// What is wrong with the files that are left out, or kept as they were.
     pub faults: Vec<AppFault>,
     /// What was passed over though somebody may have meant it.
@@ -233,7 +233,7 @@ impl CatalogueFiles {
             }
             self.kept.insert(found.key, Kept { text: found.text, read, live });
         }
-        LoadedApps { catalogue: Arc::new(catalogue), policy, faults, notices: Vec::new(), files, is_other: true }
+        LoadedApps { catalogue: Arc::new(catalogue), policy: Arc::new(policy), faults, notices: Vec::new(), files, is_other: true }
     }
 }
 

@@ -27,7 +27,7 @@ const MAX_WAITING: usize = 256;
 /// Everything a check is decided by; replaced whole, never changed.
 pub struct Snapshot {
     /// Tiers and rules, those of the apps among them.
-    pub policy: Policy,
+    pub policy: Arc<Policy>,
     /// The apps, of one make with the policy.
     pub catalogue: Arc<Catalogue>,
     /// Whose tokens count.

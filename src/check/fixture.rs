@@ -44,7 +44,7 @@ fn snapshot_with(more: serde_json::Value) -> Snapshot {
     };
     document.rules.extend(serde_json::from_value::<Vec<_>>(more).expect("rules"));
     Snapshot {
-        policy: Policy::compile(&document, &["main"]).expect("policy"),
+        policy: Arc::new(Policy::compile(&document, &["main"]).expect("policy")),
         catalogue: Arc::default(),
         issuers: Issuers::default(),
         identity: IdentityHeaders::new(

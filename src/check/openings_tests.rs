@@ -47,7 +47,7 @@ fn snapshot(apps: impl Fn(&Policy) -> Vec<Arc<Entry>>) -> Snapshot {
     let bare = fixture::snapshot();
     let assembled = Catalogue::assemble(&bare.policy, &apps(&bare.policy));
     assert_eq!(assembled.conflicts, []);
-    Snapshot { policy: assembled.policy, catalogue: Arc::new(assembled.catalogue), ..bare }
+    Snapshot { policy: Arc::new(assembled.policy), catalogue: Arc::new(assembled.catalogue), ..bare }
 }
 
 fn view<'a>(target: &'a str, route_app: Option<&'a str>) -> RequestView<'a> {

@@ -178,6 +178,7 @@ pub(crate) fn read_inline(written: &[AppFile], context: &Context<'_>, check: &mu
 }
 
 /// Where an app was found.
+#[derive(Clone, Copy)]
 struct Found<'a> {
     file: &'a str,
     place: Option<AppPlace<'a>>,
@@ -408,11 +409,10 @@ impl Reading<'_, '_> {
         let place = |pointer: &str| {
             if pointer.starts_with("/rules/") { format!("{}{pointer}", self.at) } else { self.at.to_owned() }
         };
-        let message = match error.kind() {
-            PolicyErrorKind::Tie { other } => {
-                format!("this rule and `{}` are for the same requests", in_words(&place(other)))
-            }
-            _ => error.to_string(),
+        let message = if let PolicyErrorKind::Tie { other } = error.kind() {
+            format!("this rule and `{}` are for the same requests", in_words(&place(other)))
+        } else {
+            error.to_string()
         };
         Fault::new(place(error.pointer()), message).maybe_hint(error.hint())
     }

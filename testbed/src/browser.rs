@@ -191,9 +191,9 @@ impl Browser {
     /// Sets the size of the view, in CSS pixels, and whether pages are to be dark.
     pub async fn view(&self, width: u32, height: u32, dark: bool) -> Result<()> {
         let metrics = json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": false});
-        self.cdp("Emulation.setDeviceMetricsOverride", metrics)?;
+        self.cdp("Emulation.setDeviceMetricsOverride", &metrics)?;
         // A scrollbar beside the page would be cut from its picture, and with it a part of the page.
-        self.cdp("Emulation.setScrollbarsHidden", json!({"hidden": true}))?;
+        self.cdp("Emulation.setScrollbarsHidden", &json!({"hidden": true}))?;
         let scheme = if dark { "dark" } else { "light" };
         self.media(&[("prefers-color-scheme", scheme), ("prefers-reduced-motion", "reduce")]).await
     }
@@ -201,33 +201,33 @@ impl Browser {
     /// Sets media features, such as `forced-colors`.
     pub async fn media(&self, features: &[(&str, &str)]) -> Result<()> {
         let features: Vec<Value> = features.iter().map(|(name, value)| json!({"name": name, "value": value})).collect();
-        self.cdp("Emulation.setEmulatedMedia", json!({"features": features})).map(drop)
+        self.cdp("Emulation.setEmulatedMedia", &json!({"features": features})).map(drop)
     }
 
     /// Whether pages may run scripts of their own; those of the test run all the same.
     pub async fn scripts(&self, allowed: bool) -> Result<()> {
-        self.cdp("Emulation.setScriptExecutionDisabled", json!({"value": !allowed})).map(drop)
+        self.cdp("Emulation.setScriptExecutionDisabled", &json!({"value": !allowed})).map(drop)
     }
 
     /// The languages that pages are told (`Accept-Language`).
     pub async fn languages(&self, languages: &str) -> Result<()> {
         let agent = self.run("return navigator.userAgent", &[]).await?;
         let agent = json!({"userAgent": agent, "acceptLanguage": languages});
-        self.cdp("Emulation.setUserAgentOverride", agent).map(drop)
+        self.cdp("Emulation.setUserAgentOverride", &agent).map(drop)
     }
 
     /// Presses a key, such as `Tab`.
     pub async fn press(&self, key: &str, code: u32) -> Result<()> {
         for kind in ["rawKeyDown", "keyUp"] {
             let event = json!({"type": kind, "key": key, "code": key, "windowsVirtualKeyCode": code});
-            self.cdp("Input.dispatchKeyEvent", event)?;
+            self.cdp("Input.dispatchKeyEvent", &event)?;
         }
         Ok(())
     }
 
     /// Saves the whole page, also what is below the view, to `screenshots/NAME.png` in the target folder.
     pub async fn picture(&self, name: &str) -> Result<PathBuf> {
-        let answer = self.cdp("Page.captureScreenshot", json!({"captureBeyondViewport": true}))?;
+        let answer = self.cdp("Page.captureScreenshot", &json!({"captureBeyondViewport": true}))?;
         let encoded = answer.get("data").and_then(Value::as_str).context("no picture")?;
         let file = screenshots()?.join(format!("{name}.png"));
         std::fs::write(&file, base64::engine::general_purpose::STANDARD.decode(encoded)?)?;
@@ -247,7 +247,7 @@ impl Browser {
     }
 
     /// A command of the browser's own protocol, which the driver hands on.
-    fn cdp(&self, command: &str, parameters: Value) -> Result<Value> {
+    fn cdp(&self, command: &str, parameters: &Value) -> Result<Value> {
         let path = format!("/session/{}/goog/cdp/execute", self.driver.session_id());
         let body = json!({"cmd": command, "params": parameters}).to_string();
         let headers = [("Content-Type", "application/json")];
