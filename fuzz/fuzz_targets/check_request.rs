@@ -86,6 +86,7 @@ static SERVICE: LazyLock<CheckService> = LazyLock::new(|| {
     let snapshot = Snapshot {
         policy: Arc::new(Policy::compile(&document, &[]).expect("policy")),
         catalogue: Arc::default(),
+        earlier: Vec::new(),
         issuers: Issuers::default(),
         identity: IdentityHeaders::new(&[HeaderProfile::XAuth], &[], &[]),
         errors: None,

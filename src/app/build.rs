@@ -19,6 +19,7 @@ pub fn snapshot(config: &Config, apps: &LoadedApps) -> anyhow::Result<Snapshot> 
     Ok(Snapshot {
         policy: Arc::clone(&apps.policy),
         catalogue: Arc::clone(&apps.catalogue),
+        earlier: Vec::new(),
         issuers: issuers(config)?,
         identity: config.identity_headers.clone(),
         errors: config.error_template.clone(),

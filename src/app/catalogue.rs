@@ -233,7 +233,14 @@ impl CatalogueFiles {
             }
             self.kept.insert(found.key, Kept { text: found.text, read, live });
         }
-        LoadedApps { catalogue: Arc::new(catalogue), policy: Arc::new(policy), faults, notices: Vec::new(), files, is_other: true }
+        LoadedApps {
+            catalogue: Arc::new(catalogue),
+            policy: Arc::new(policy),
+            faults,
+            notices: Vec::new(),
+            files,
+            is_other: true,
+        }
     }
 }
 

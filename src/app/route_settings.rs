@@ -25,7 +25,8 @@ pub fn route_settings(config: &Config, service: Option<&str>) -> Result<RouteSet
     let oauth2_proxy = OAUTH2_PROXY_PATHS.iter().filter(|_| config.compat.oauth2_proxy);
     let others = seed.chain(oauth2_proxy).map(|path| ("compat", *path));
     let mut own_paths: Vec<AppPath> = Vec::new();
-    for (key, path) in callbacks.chain(others) {
+    let portal = config.portal.path.as_deref().map(|path| ("portal.path", path));
+    for (key, path) in callbacks.chain(others).chain(portal) {
         let path = plain(key, path)?;
         if !base_path.covers(path.prefix()) && !own_paths.contains(&path) {
             own_paths.push(path);

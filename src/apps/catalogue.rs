@@ -147,14 +147,14 @@ impl Catalogue {
         self.apps.iter().find(|app| app.id.is_written(id))
     }
 
-    /// The app that a route leads to: the one of its name, else the only one at its
-    /// upstream.
+    /// The app that a route leads to, among those at its upstream: the one of its
+    /// name, else the only one.
     #[must_use]
     pub fn led_to(&self, tag: &RouteTag<'_>) -> Option<&Arc<App>> {
         let is_there = |app: &&Arc<App>| app.upstream.to_string() == tag.upstream && app.prefix.as_str() == tag.prefix;
+        let named = self.apps.iter().filter(is_there).find(|app| app.id.is_written(tag.id));
         let mut there = self.apps.iter().filter(is_there);
-        let only = || there.next().filter(|_| there.next().is_none());
-        self.with_id(tag.id).or_else(only)
+        named.or_else(|| there.next().filter(|_| there.next().is_none()))
     }
 
     /// The app that serves a canonical path: on this host before on every host,

@@ -24,12 +24,27 @@ use crate::ui::Ui;
 /// nothing to make: those beyond this are refused, and nobody else notices.
 const MAX_WAITING: usize = 256;
 
+/// How many earlier policies a route is judged by that is older than the live one.
+const MAX_EARLIER: usize = 8;
+
+/// Policy and catalogue of one make.
+#[derive(Debug, Clone)]
+pub struct Generation {
+    /// Tiers and rules, those of the apps among them.
+    pub policy: Arc<Policy>,
+    /// The apps.
+    pub catalogue: Arc<Catalogue>,
+}
+
 /// Everything a check is decided by; replaced whole, never changed.
 pub struct Snapshot {
     /// Tiers and rules, those of the apps among them.
     pub policy: Arc<Policy>,
     /// The apps, of one make with the policy.
     pub catalogue: Arc<Catalogue>,
+    /// What policy and catalogue were before, the latest first: routes of proxies
+    /// may still lead where these said.
+    pub earlier: Vec<Generation>,
     /// Whose tokens count.
     pub issuers: Issuers,
     /// What the upstream is told.
@@ -90,9 +105,14 @@ impl Checker {
         self.snapshot.load_full()
     }
 
-    /// Puts a new snapshot in the place of the live one; checks under way end
-    /// with the one they began with.
-    pub fn replace(&self, snapshot: Snapshot) {
+    /// Puts a new snapshot in the place of the live one, whose policy and catalogue
+    /// become the latest earlier ones; checks under way end with the one they began
+    /// with. One task at a time replaces.
+    pub fn replace(&self, mut snapshot: Snapshot) {
+        let live = self.snapshot.load();
+        let Snapshot { policy, catalogue, earlier, .. } = live.as_ref();
+        let latest = Generation { policy: Arc::clone(policy), catalogue: Arc::clone(catalogue) };
+        snapshot.earlier = std::iter::once(latest).chain(earlier.iter().cloned()).take(MAX_EARLIER).collect();
         self.snapshot.store(Arc::new(snapshot));
     }
 

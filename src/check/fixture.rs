@@ -46,6 +46,7 @@ fn snapshot_with(more: serde_json::Value) -> Snapshot {
     Snapshot {
         policy: Arc::new(Policy::compile(&document, &["main"]).expect("policy")),
         catalogue: Arc::default(),
+        earlier: Vec::new(),
         issuers: Issuers::default(),
         identity: IdentityHeaders::new(
             &[HeaderProfile::XAuth, HeaderProfile::RemoteUser],

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::checker::{Checker, Snapshot};
+use super::checker::{Checker, Generation, Snapshot};
 use super::credentials::{self, Credentials};
 use super::login::LostSession;
 use super::outcome::{CheckOutcome, DenyKind};
@@ -11,7 +11,7 @@ use super::pages::OwnPages;
 use super::request_kind::{self, Preflight};
 use super::token_cache::CacheResult;
 use crate::apps::RouteTag;
-use crate::policy::{Decision, Matched, Required};
+use crate::policy::{Decision, Matched, Policy, Required, Tiers};
 use crate::session::{BrowserCookies, LiveSession, SessionCookie, SessionId, SetCookie};
 use crate::token::{Rejection, VerifiedToken};
 use crate::types::{CanonicalPath, Host, Principal, Protocol, ProviderId, Reason, RequestView, TierIndex};
@@ -53,8 +53,14 @@ pub(super) struct Subject<'s> {
     pub(super) route_tier: Option<TierIndex>,
     /// What has to hold as well because the proxy's route leads elsewhere than the
     /// catalogue says: the rule of the page that will answer.
-    pub(super) stale_route: Option<Matched<'s>>,
+    pub(super) stale_route: Option<StaleRoute<'s>>,
     pub(super) preflight: Option<Preflight>,
+}
+
+/// The rule of the page that answers by a stale route, and the tiers it speaks of.
+pub(super) struct StaleRoute<'s> {
+    matched: Matched<'s>,
+    tiers: &'s Tiers,
 }
 
 /// One request under one snapshot.
@@ -127,15 +133,17 @@ impl<'s, 'r> Check<'s, 'r> {
 
     /// The rule of the page that will answer, where the proxy's route leads
     /// elsewhere than the catalogue says: the apps have changed and the route has
-    /// not, or the path is written so that it is another route's.
+    /// not, or the path is written so that it is another route's. It is today's
+    /// rule where today's catalogue has the upstream, else that of the time when
+    /// the route was right.
     fn stale_route(
         &self,
         host: Option<&Host>,
         path: &CanonicalPath,
         method: &str,
-    ) -> Result<Option<Matched<'s>>, &'static str> {
+    ) -> Result<Option<StaleRoute<'s>>, &'static str> {
         let Some(route) = self.request.route_app else { return Ok(None) };
-        let Snapshot { policy, catalogue, .. } = self.snapshot;
+        let Snapshot { policy, catalogue, earlier, .. } = self.snapshot;
         let served = catalogue.serving(host, path.as_str());
         if route == RouteTag::NO_APP {
             return if served.is_none() { Ok(None) } else { Err("route_of_no_app") };
@@ -144,7 +152,14 @@ impl<'s, 'r> Check<'s, 'r> {
         if served.is_some_and(|app| app.is_led_to(&tag)) {
             return Ok(None);
         }
-        let app = catalogue.led_to(&tag).ok_or("unknown_route_app")?;
+        let Some(app) = catalogue.led_to(&tag) else {
+            let was_right = |then: &&Generation| {
+                let served = then.catalogue.serving(host, path.as_str());
+                served.is_some_and(|app| app.is_led_to(&tag) && app.id.is_written(tag.id))
+            };
+            let then = earlier.iter().find(was_right).ok_or("unknown_route_app")?;
+            return answering(&then.policy, host, path, method).map(Some);
+        };
         let below = tag.below(path.as_str()).ok_or("route_of_another_app")?;
         let page = format!("{}{}", app.path.prefix(), if below.is_empty() { "/" } else { below });
         let page = CanonicalPath::parse(page.as_bytes()).map_err(|_| "route_of_another_app")?;
@@ -152,11 +167,7 @@ impl<'s, 'r> Check<'s, 'r> {
         if !catalogue.serving(host, page.as_str()).is_some_and(|serving| Arc::ptr_eq(serving, app)) {
             return Err("route_of_another_app");
         }
-        let found = policy.find(host, &page, method).ok_or("route_of_another_app")?;
-        match page.encoded().without(found.rule().encoded()).refusal() {
-            Some(_) => Err("route_of_another_app"),
-            None => Ok(Some(found)),
-        }
+        answering(policy, host, &page, method).map(Some)
     }
 
     /// Whether a program that decodes the characters which the rule lets stand
@@ -302,7 +313,10 @@ impl<'s, 'r> Check<'s, 'r> {
         }
         let tiers = self.snapshot.policy.tiers();
         let decision = match (subject.matched.decide(tiers, principal, subject.route_tier), &subject.stale_route) {
-            (Decision::Allow(_), Some(answering)) => answering.decide(tiers, principal, None),
+            (Decision::Allow(held), Some(stale)) => match stale.matched.decide(stale.tiers, principal, None) {
+                Decision::Allow(_) => Decision::Allow(held),
+                denied @ Decision::Deny(_) => denied,
+            },
             (decision, _) => decision,
         };
         let mut outcome = match (decision, refused) {
@@ -328,5 +342,19 @@ impl<'s, 'r> Check<'s, 'r> {
 
     fn refuse(&self, subject: Option<&Subject<'_>>, reason: Reason, cause: &'static str) -> CheckOutcome {
         self.deny(subject, reason, Some(cause), &Required::default())
+    }
+}
+
+/// What is asked for the page that answers.
+fn answering<'s>(
+    policy: &'s Policy,
+    host: Option<&Host>,
+    page: &CanonicalPath,
+    method: &str,
+) -> Result<StaleRoute<'s>, &'static str> {
+    let matched = policy.find(host, page, method).ok_or("route_of_another_app")?;
+    match page.encoded().without(matched.rule().encoded()).refusal() {
+        Some(_) => Err("route_of_another_app"),
+        None => Ok(StaleRoute { matched, tiers: policy.tiers() }),
     }
 }

@@ -28,7 +28,7 @@ mod token_cache;
 
 pub use assertion::{AssertionKeys, AssertionSettings};
 pub use body::{ErrorTemplate, TemplateError};
-pub use checker::{Checker, Ports, Snapshot};
+pub use checker::{Checker, Generation, Ports, Snapshot};
 pub use identity_headers::{
     ASSERTION_HEADER, COOKIE_HEADER, HeaderProfile, IdentityHeaders, QUERY_HEADER, WEBSOCKET_PROTOCOL_HEADER,
 };

@@ -97,12 +97,13 @@ fn a_route_to_another_app_asks_for_what_that_one_asks() {
         ("/b/old/status", "devel/secret /b/old strip http://secret:1", Some("access:devel"), true),
         ("/p/status/deep", "stable/outer /p/status strip http://outer:1", None, false),
         ("/p/status/deep", "stable/outer /p/status strip http://outer:1", Some(""), true),
+        // The route leads to an upstream that no app of the catalogue has, nor had.
+        ("/b/x", "devel/secret /b strip http://elsewhere:1", Some("access:devel"), false),
+        ("/b/x", "devel/secret /b keep http://secret:1", Some("access:devel"), false),
         // It has another tier or another name, and is the only one at its upstream.
         ("/b/x", "stable/secret /b strip http://secret:1", Some("access:devel"), true),
         ("/b/x", "stable/older /b strip http://secret:1", Some("access:devel"), true),
         ("/b/x", "stable/older /b strip http://secret:1", Some(""), false),
-        // It has another upstream.
-        ("/b/x", "devel/secret /b strip http://elsewhere:1", Some("access:devel"), true),
         // A spelling for which the proxy takes the route of the outer app.
         ("/p//c/status/x", outer, None, false),
         ("/p/%63/status/x", outer, Some("access:devel"), false),
@@ -122,6 +123,46 @@ fn a_route_to_another_app_asks_for_what_that_one_asks() {
         let passed = matches!(outcome.answer, Answer::Allow(_));
         assert_eq!(passed, passes, "{target} {route} {scopes:?}");
     }
+}
+
+#[test]
+fn a_route_from_before_a_change_is_judged_by_what_was_said_then_and_now() {
+    let at = |policy: &Policy, id, path, upstream: &str, more: &[(&str, &str)]| {
+        let entry = app(policy, id, path, more);
+        let upstream = Upstream::parse(upstream).unwrap();
+        Arc::new(Entry { app: Arc::new(App { upstream, ..App::clone(&entry.app) }), rules: entry.rules.clone() })
+    };
+    let checker = fixture::checker();
+    checker.replace(snapshot(|policy| {
+        vec![
+            at(policy, ("stable", "one"), "/one", "http://old:1", &[("/edit", "devel")]),
+            app(policy, ("stable", "gone"), "/apps/stable/gone", &[("/edit", "devel")]),
+        ]
+    }));
+    checker.replace(snapshot(|policy| vec![at(policy, ("stable", "one"), "/one", "http://new:1", &[])]));
+    let (old, gone) = ("stable/one /one strip http://old:1", "stable/gone /apps/stable/gone strip http://gone:1");
+    let cases = [
+        ("/one/x", old, "", true),
+        // Now it asks for no more than its tier; the old upstream asked for more.
+        ("/one/edit", old, "", false),
+        ("/one/edit", old, "access:devel", true),
+        ("/one/edit", "stable/one /one strip http://new:1", "", true),
+        ("/apps/stable/gone/x", gone, "", true),
+        ("/apps/stable/gone/edit", gone, "", false),
+        // At that path it never was.
+        ("/one/x", "stable/gone /one strip http://gone:1", "", false),
+    ];
+    let passes = |target, route, scopes| {
+        matches!(checker.check_as(&view(target, Some(route)), Some(&caller(scopes))).answer, Answer::Allow(_))
+    };
+    for (target, route, scopes, right) in cases {
+        assert_eq!(passes(target, route, scopes), right, "{target} {route} {scopes}");
+    }
+    // What was so long ago is not known any more.
+    for _ in 0..8 {
+        checker.replace(snapshot(|_| Vec::new()));
+    }
+    assert!(!passes("/apps/stable/gone/x", gone, ""));
 }
 
 #[test]

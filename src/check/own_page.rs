@@ -14,7 +14,8 @@
 //! In gRPC a page under `base_path` is answered under every name by which people
 //! reach the proxy: nothing gets to an upstream by it. Over HTTP to pass is to
 //! get to an upstream, so no path passes but one where a page is, and only on the
-//! host that browsers are sent to.
+//! host that browsers are sent to. Where the proxy says that its route leads to an
+//! app, or to no app of the catalogue, it does not lead to a page: the policy decides.
 
 use super::judgement::{Check, Step};
 use super::outcome::{Allow, Answer, CheckOutcome, Response};
@@ -48,7 +49,9 @@ impl<'s> Check<'s, '_> {
             }
             (Protocol::Grpc, Some(_)) => None,
             (Protocol::Grpc, None) => self.keys_page(path).map(Step::Done),
-            (Protocol::AuthRequest | Protocol::ForwardAuth | Protocol::ExtAuthz, Some(pages)) if public => {
+            (Protocol::AuthRequest | Protocol::ForwardAuth | Protocol::ExtAuthz, Some(pages))
+                if public && self.request.route_app.is_none() =>
+            {
                 Some(Step::Done(if pages.has_page(path.as_str()) {
                     self.own_answer(path, host, Answer::Allow(Box::new(self.nobody())))
                 } else {

@@ -217,6 +217,8 @@ rules:
   - { path: /same/**, tier: public }
   - { path: /same/**, methods: [PUT], tier: public }
   - { host: api.example.com, path: /wide/**, tier: public }
+  - { path: /closed/**, tier: devel }
+  - { path: "/apps/{tier}/**", tier: "{tier}", permissions: [portal] }
 "#;
     let text = format!("{}{rules}", CONFIG.split("rules:").next().unwrap());
     let sources = Sources {
@@ -240,6 +242,10 @@ rules:
         entry("same", "path: /same"),
         entry("alone", "path: /alone"),
         entry("own", "host: own.example.com\npath: /"),
+        entry("q", "path: /closed/q\nrules:\n  - { path: /**, tier: public }\n  - { path: /a, tier: public }\n"),
+        entry("z", "rules:\n  - { path: /status, tier: public }\n"),
+        entry("outer", "path: /out\nrules:\n  - { path: /in/deep/**, tier: public }\n"),
+        entry("inner", "path: /out/in"),
     ];
     let assembled = config.assemble(&entries);
     assert_eq!(assembled.conflicts, []);
@@ -261,7 +267,15 @@ rules:
         ("GET", None, "/wide/devel/a/inside/x", Some("tier public")),
         // So are the app's own rules.
         ("GET", None, "/wide/devel/a/open/x", Some("tier public")),
-        ("POST", None, "/wide/devel/a/x", Some("tier ea")),
+        ("POST", None, "/wide/devel/a/x", Some("tier ea and tier public")),
+        // They take away nothing that the config asks, but for the tier that it reads from the path.
+        ("GET", None, "/closed/q/x", Some("tier public and tier devel")),
+        ("GET", None, "/closed/q/a", Some("tier public and tier devel")),
+        ("GET", None, "/apps/devel/z/status", Some("tier public and permission portal")),
+        ("GET", None, "/apps/devel/z/x", Some("tier devel and permission portal")),
+        // No app says anything of what is within another one.
+        ("GET", None, "/out/in/deep/x", Some("tier devel")),
+        ("GET", None, "/out/x", Some("tier devel")),
         // Without a rule in the config, the app's tier is all.
         ("GET", None, "/alone/x", Some("tier devel")),
         ("GET", Some("own.example.com"), "/x", Some("tier devel")),

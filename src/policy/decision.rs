@@ -10,9 +10,25 @@ use crate::types::{Principal, Reason, TierIndex, TierSet};
 #[derive(Debug, Clone, Copy)]
 pub struct Matched<'p> {
     pub(crate) rule: &'p Rule,
-    /// The implied rule of the place, which has to hold as well.
-    pub(crate) beside: Option<&'p Rule>,
+    /// A further rule that has to hold as well.
+    pub(crate) beside: Option<Beside<'p>>,
     pub(crate) path_tier: Option<TierIndex>,
+}
+
+/// A rule that has to hold beside the one that matched.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Beside<'p> {
+    pub(crate) rule: &'p Rule,
+    /// Whether it is a written rule beside that of a set, and not the implied one
+    /// of a place. Then a tier that it reads from the path is not asked for.
+    pub(crate) is_written: bool,
+}
+
+impl<'p> Beside<'p> {
+    pub(crate) fn conditions(&self) -> impl Iterator<Item = &'p Condition> + use<'p> {
+        let is_written = self.is_written;
+        self.rule.conditions.iter().filter(move |condition| !(is_written && **condition == Condition::PathTier))
+    }
 }
 
 impl<'p> Matched<'p> {
@@ -25,29 +41,35 @@ impl<'p> Matched<'p> {
     /// Whether the very same rules matched.
     #[must_use]
     pub fn asks_what(&self, other: &Self) -> bool {
-        let beside = [self.beside, other.beside].map(|rule| rule.map(std::ptr::from_ref));
+        let beside = [self.beside, other.beside].map(|beside| beside.map(|beside| std::ptr::from_ref(beside.rule)));
         std::ptr::eq(self.rule, other.rule) && beside[0] == beside[1]
     }
 
     fn conditions(&self) -> impl Iterator<Item = &'p Condition> + use<'p> {
-        self.rule.conditions.iter().chain(self.beside.into_iter().flat_map(|rule| &rule.conditions))
+        self.rule.conditions.iter().chain(self.beside.into_iter().flat_map(|beside| beside.conditions()))
     }
 
-    /// The tiers that the rules ask for here.
+    /// The tiers that the rules ask for here: that of the app first.
     fn tiers(&self) -> impl Iterator<Item = TierIndex> + use<'p> {
-        let beside = self.beside.and_then(|rule| match rule.tier? {
-            RuleTier::Fixed(tier) => Some(tier),
-            RuleTier::FromSegment(_) => None,
-        });
         let own = match self.rule.tier {
             Some(RuleTier::Fixed(tier)) => Some(tier),
             Some(RuleTier::FromSegment(_)) => self.path_tier,
             None => None,
         };
-        own.into_iter().chain(beside.filter(|beside| Some(*beside) != own))
+        let beside = self.beside.and_then(|beside| match beside.rule.tier? {
+            RuleTier::Fixed(tier) => Some((tier, beside.is_written)),
+            RuleTier::FromSegment(_) => None,
+        });
+        let (first, second) = match beside {
+            Some((tier, false)) => (Some(tier), own),
+            Some((tier, true)) => (own, Some(tier)),
+            None => (own, None),
+        };
+        first.into_iter().chain(second.filter(|second| Some(*second) != first))
     }
 
-    /// The tier that is asked for here, if one is; that of the rule first.
+    /// The tier that is asked for here, if one is; that of an app before that of a
+    /// rule for more.
     #[must_use]
     pub fn tier(&self) -> Option<TierIndex> {
         self.tiers().next()
@@ -74,12 +96,7 @@ impl<'p> Matched<'p> {
     /// and users, so it never belongs into an answer to a client.
     #[must_use]
     pub fn requirement(&self, tiers: &'p Tiers) -> Requirement<'p> {
-        Requirement {
-            conditions: &self.rule.conditions,
-            beside: self.beside.map_or(&[], |rule| &rule.conditions),
-            path_tier: self.path_tier,
-            tiers,
-        }
+        Requirement { conditions: &self.rule.conditions, beside: self.beside, path_tier: self.path_tier, tiers }
     }
 
     /// What the rule asks for, for the caller who was refused.

@@ -21,6 +21,7 @@ mod tiers;
 use std::sync::Arc;
 
 pub(crate) use condition::is_scope;
+use decision::Beside;
 pub use decision::{Decision, Matched, Required};
 use document::PolicyDocument;
 pub use error::{PolicyError, PolicyErrorKind};
@@ -44,6 +45,8 @@ pub struct Policy {
     rules: Box<[Kept]>,
     /// Every rule but the implied ones.
     matcher: Matcher,
+    /// Those of no set.
+    written: Arc<Matcher>,
     /// The implied rules.
     implied: Matcher,
     fingerprint: Box<str>,
@@ -82,10 +85,22 @@ impl Policy {
         let tiers = Tiers::compile(&document.tiers, names, &mut errors);
         let rules = rule_set::compile(&document.rules, names, &mut errors);
         let matcher = Matcher::build(&rules, &mut errors);
+        let written = Arc::new(matcher.clone());
         let rules: Box<[Kept]> = rules.into_iter().map(|(_, rule)| Kept { rule, set: None, implied: false }).collect();
         let fingerprint = fingerprint(&tiers, &rules);
         let providers = providers.iter().map(|id| Box::from(*id)).collect();
-        (Self { tiers: Arc::new(tiers), providers, rules, matcher, implied: Matcher::default(), fingerprint }, errors)
+        (
+            Self {
+                tiers: Arc::new(tiers),
+                providers,
+                rules,
+                matcher,
+                written,
+                implied: Matcher::default(),
+                fingerprint,
+            },
+            errors,
+        )
     }
 
     /// The declared tiers.
@@ -130,35 +145,45 @@ impl Policy {
     /// covered by no written rule at all, however wide another one is.
     ///
     /// Where the request is at a place with an implied rule, that one has to hold
-    /// as well. Only a rule of the same set stands alone there, and a rule of no
-    /// set that is about a part of the place.
+    /// as well. Only a rule of the same set does without it, and a rule of no set
+    /// that is about a part of the place. Where a rule of a set is the most
+    /// specific one, the rule that would be it without sets has to hold as well,
+    /// but for a tier that it reads from the path: that is the set's to say.
     #[must_use]
     pub fn find(&self, host: Option<&Host>, path: &CanonicalPath, method: &str) -> Option<Matched<'_>> {
         let path = path.match_key();
         let kept = |matcher: &Matcher| self.rules.get(matcher.find(host, &path, method)?);
         let implied = kept(&self.implied);
+        let path_tier = |rule: &Rule| match rule.tier {
+            Some(RuleTier::FromSegment(at)) => Some(Some(self.tiers.index(path.split('/').skip(1).nth(at)?)?)),
+            Some(RuleTier::Fixed(_)) | None => Some(None),
+        };
+        let written = || kept(&self.written);
         let found = kept(&self.matcher).and_then(|found| {
-            let path_tier = match found.rule.tier {
-                Some(RuleTier::FromSegment(at)) => Some(self.tiers.index(path.split('/').skip(1).nth(at)?)?),
-                Some(RuleTier::Fixed(_)) | None => None,
+            let own_set = implied.and_then(|implied| implied.set);
+            // What an app says of a place within another app counts for nothing.
+            let found = if found.set.is_some() && found.set != own_set { written()? } else { found };
+            let from_path = path_tier(&found.rule)?;
+            let beside = if found.set.is_some() {
+                // One whose segment names no tier covers nothing here.
+                let written = written().filter(|written| path_tier(&written.rule).is_some());
+                written.map(|written| Beside { rule: &written.rule, is_written: true })
+            } else {
+                let implied = implied.filter(|implied| !found.stands_alone_beside(implied));
+                implied.map(|implied| Beside { rule: &implied.rule, is_written: false })
             };
-            let beside = implied.filter(|implied| !found.stands_alone_beside(implied));
-            Some(Matched { rule: &found.rule, beside: beside.map(|implied| implied.rule.as_ref()), path_tier })
+            Some(Matched { rule: &found.rule, beside, path_tier: from_path })
         });
         found.or_else(|| Some(Matched { rule: &implied?.rule, beside: None, path_tier: None }))
     }
 }
 
 impl Kept {
+    /// Whether it is a rule of no set that is about a part of the place.
     fn stands_alone_beside(&self, implied: &Self) -> bool {
-        let is_of_a_part = || {
-            self.rule.pattern.is_more_specific_than(&implied.rule.pattern)
-                && implied.rule.host.rank() <= self.rule.host.rank()
-        };
-        match self.set {
-            Some(_) => self.set == implied.set,
-            None => is_of_a_part(),
-        }
+        self.set.is_none()
+            && self.rule.pattern.is_more_specific_than(&implied.rule.pattern)
+            && implied.rule.host.rank() <= self.rule.host.rank()
     }
 }
 

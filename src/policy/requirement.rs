@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::condition::Condition;
+use super::decision::Beside;
 use super::tiers::Tiers;
 use crate::types::TierIndex;
 
@@ -11,8 +12,8 @@ use crate::types::TierIndex;
 #[derive(Debug, Clone, Copy)]
 pub struct Requirement<'p> {
     pub(crate) conditions: &'p [Condition],
-    /// Those of the implied rule of the place.
-    pub(crate) beside: &'p [Condition],
+    /// The rule that has to hold as well.
+    pub(crate) beside: Option<Beside<'p>>,
     /// The tier that the path names.
     pub(crate) path_tier: Option<TierIndex>,
     pub(crate) tiers: &'p Tiers,
@@ -20,9 +21,9 @@ pub struct Requirement<'p> {
 
 impl fmt::Display for Requirement<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let words = |conditions: &[Condition]| conditions.iter().map(|condition| self.words(condition)).collect();
-        let mut parts: Vec<Words> = words(self.conditions);
-        for part in words(self.beside) {
+        let mut parts: Vec<Words> = self.conditions.iter().map(|condition| self.words(condition)).collect();
+        for condition in self.beside.iter().flat_map(Beside::conditions) {
+            let part = self.words(condition);
             if !parts.iter().any(|held| held.to_string() == part.to_string()) {
                 parts.push(part);
             }

@@ -92,7 +92,18 @@ impl Policy {
         let rules = rules.into_boxed_slice();
         let fingerprint = fingerprint(&self.tiers, &rules);
         let tiers = Arc::clone(&self.tiers);
-        (Self { tiers, providers: Arc::clone(&self.providers), rules, matcher, implied, fingerprint }, outcomes)
+        (
+            Self {
+                tiers,
+                providers: Arc::clone(&self.providers),
+                rules,
+                matcher,
+                written: Arc::clone(&self.written),
+                implied,
+                fingerprint,
+            },
+            outcomes,
+        )
     }
 }
 

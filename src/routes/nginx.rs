@@ -198,7 +198,7 @@ fn lookups(apps: &[&App], entry: &dyn Fn(&App) -> String) -> Lookups {
         let _ = writeln!(
             lookups.text,
             "    }}\n    map \"$tg_hit_{name}|{at}\" $tg_entry_{name} {{\n        default {before};\n        \
-             \"~^(?<tg_same_{name}>[^|]*\\|(?<tg_path_{name}>[^|]*)\\|[^|]*\\|[^|]*\\|[^|]*\\|[^|]*)\\|\\k<tg_path_{name}>$\" $tg_same_{name};\n    }}"
+             \"~^(?<tg_same_{name}>[^|]+\\|(?<tg_path_{name}>[^|]*)\\|[^|]*\\|[^|]*\\|[^|]*\\|[^|]*)\\|\\k<tg_path_{name}>$\" $tg_same_{name};\n    }}"
         );
         lookups.first = format!("$tg_entry_{name}");
     }

@@ -37,7 +37,7 @@ fn snapshot(apps: &[&str], show_locked: bool) -> Snapshot {
     let assembled = config.assemble(&[]);
     assert!(assembled.conflicts.is_empty(), "{:?}", assembled.conflicts);
     let (policy, catalogue) = (assembled.policy, Arc::new(assembled.catalogue));
-    Snapshot { policy, catalogue, show_locked, ..fixture::snapshot() }
+    Snapshot { policy: policy.into(), catalogue, show_locked, ..fixture::snapshot() }
 }
 
 const APPS: [&str; 6] = [

@@ -51,7 +51,7 @@ fn one_change_among_many_apps_is_there_at_once() {
     assert!(took[took.len() / 2] < Duration::from_secs(4), "{took:?}");
 }
 
-fn policy(count: usize) -> Policy {
+fn policy(count: usize) -> std::sync::Arc<Policy> {
     let apps = Apps::new();
     fill(&apps, count);
     let text = apps.config("rules: [{ path: \"/apps/{tier}/**\", tier: \"{tier}\" }]\n");
