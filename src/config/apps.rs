@@ -55,8 +55,9 @@ pub(crate) struct Context<'a> {
 }
 
 impl Config {
-    /// Reads an app that stands in a file of its own. `variables` are those that
-    /// the config was read with.
+    /// Reads an app that stands in a file of its own. Of `variables`, those that the
+    /// config was read with, it sees the ones that are meant for apps: whoever may
+    /// write an app's file need not know the secrets of the service.
     ///
     /// # Errors
     /// Every fault with its place.
@@ -64,7 +65,22 @@ impl Config {
         let mut faults = Vec::new();
         let mut tree = yaml::parse(text.text, &mut faults)
             .map_err(|error| ConfigErrors::single(text.file, error.place, error.message, error.hint))?;
-        interpolate::interpolate(&mut tree, variables, &mut faults);
+        let for_apps: BTreeMap<String, String> = variables
+            .iter()
+            .filter(|(name, _)| name.starts_with(VARIABLES))
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect();
+        let mut slips = Vec::new();
+        interpolate::interpolate(&mut tree, &for_apps, &mut slips);
+        faults.extend(slips.into_iter().map(|slip| {
+            let hidden = variables.keys().any(|name| slip.message().contains(&format!("`{name}`")));
+            let message = format!("the file of an app sees only variables whose names begin with `{VARIABLES}`");
+            if hidden {
+                Fault::new(slip.pointer(), message).hint("write the value itself, or rename the variable")
+            } else {
+                slip
+            }
+        }));
         let context = Context { policy: Some(&self.policy), base_path: &self.base_path, defaults: &self.apps_defaults };
         match read_tree(&tree, text, &context, &mut faults) {
             Some(entry) if faults.is_empty() => Ok(entry),
@@ -95,6 +111,16 @@ fn read_tree(tree: &Node, text: &AppText<'_>, context: &Context<'_>, faults: &mu
     let mut written = tree.to_json();
     if text.text.is_empty() {
         written = serde_json::json!({});
+    }
+    let is_key =
+        |key: &String| key.len() <= 32 && key.bytes().all(|byte| byte.is_ascii_alphabetic() || b"_-".contains(&byte));
+    if written.as_object().is_some_and(|map| !map.keys().all(is_key)) {
+        // A link may lead to a file of another kind, whose lines are nobody's business.
+        faults.push(
+            Fault::new("", "this is no file of an app: it has keys that no app has")
+                .hint("`tiergate config schema` names an app's keys"),
+        );
+        return None;
     }
     if !written.is_object() {
         faults.push(Fault::new("", "an app is a map of keys").hint("it starts with keys such as `tier:`"));
@@ -184,6 +210,8 @@ struct Found<'a> {
     place: Option<AppPlace<'a>>,
 }
 
+/// How the names of the variables begin that the files of apps see.
+const VARIABLES: &str = "APP_";
 const MAX_TITLE: usize = 120;
 const MAX_DESCRIPTION: usize = 1000;
 const MAX_OWNER: usize = 200;

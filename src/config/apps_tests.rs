@@ -33,7 +33,7 @@ fn file(name: &str, text: &str) -> Result<Entry, ConfigErrors> {
 }
 
 fn variables() -> BTreeMap<String, String> {
-    BTreeMap::from([("PORT".to_owned(), "3000".to_owned())])
+    [("APP_PORT", "3000"), ("SECRET_KEY", "hunter2")].map(|(name, value)| (name.to_owned(), value.to_owned())).into()
 }
 
 fn rule_of(config: &Config, entries: &[Arc<Entry>], path: &str) -> Option<String> {
@@ -44,7 +44,7 @@ fn rule_of(config: &Config, entries: &[Arc<Entry>], path: &str) -> Option<String
 
 #[test]
 fn a_file_needs_only_a_tier_and_an_upstream() {
-    let entry = file("hazard", "tier: devel\nupstream: http://127.0.0.1:${PORT}\n").unwrap();
+    let entry = file("hazard", "tier: devel\nupstream: http://127.0.0.1:${APP_PORT}\n").unwrap();
     let app = &entry.app;
     assert_eq!(app.id.to_string(), "devel/hazard");
     assert_eq!((app.front(), app.shown_title()), ("/apps/devel/hazard/", "hazard"));

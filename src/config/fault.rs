@@ -58,6 +58,11 @@ impl Fault {
         self
     }
 
+    /// What is wrong.
+    pub(crate) fn message(&self) -> &str {
+        &self.0.message
+    }
+
     /// Where the fault stands.
     pub(crate) fn pointer(&self) -> &str {
         &self.0.pointer

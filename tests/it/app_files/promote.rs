@@ -63,7 +63,7 @@ fn what_would_go_wrong_is_refused_and_nothing_is_changed() {
     apps.write("fixed.yaml", &app("devel", "path: /apps/devel/elsewhere"));
     apps.write("taken.yaml", &app("stable", "path: /apps/public/moving"));
     apps.write("moving.yaml", &app("devel", ""));
-    apps.write("variable.yaml", "tier: ${TIER:-devel}\nupstream: http://h\n");
+    apps.write("variable.yaml", "tier: ${APP_TIER:-devel}\nupstream: http://h\n");
     apps.write("devel/said/app.yaml", "tier: devel\nupstream: http://h\n");
     let cases: [(&[&str], i32, &[&str]); 10] = [
         (&["a", "--to", "public"], 2, &["say which of `stable/a`, `devel/a`"]),
