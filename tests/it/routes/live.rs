@@ -251,3 +251,24 @@ fn a_second_instance_that_cannot_listen_leaves_the_routes_alone() {
     assert!(!ended.status.success() && said.contains("cannot listen"), "{said}");
     assert_eq!(routes(), before);
 }
+
+#[test]
+fn a_reload_that_works_and_says_it_failed_is_not_taken_for_undone() {
+    let stage = Stage::start(Gateway::Nginx).unwrap();
+    stage.write("open", &stage.first).unwrap();
+    stage.wait("a new app", || stage.lands_at(&stage.first, "works")).unwrap();
+    let script = stage.dir.path().join("reload.sh");
+    let works = std::fs::read_to_string(&script).unwrap();
+    replace(&script, &format!("{works}sleep 0.3\nexit 3\n")).unwrap();
+    let reach = |upstream: &Upstream, marker: &str| {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !stage.lands_at(upstream, marker).unwrap() {
+            assert!(Instant::now() < deadline, "{}", stage.tiergate.log());
+            sleep(Duration::from_millis(20));
+        }
+    };
+    stage.write("open", &stage.second).unwrap();
+    reach(&stage.second, "there");
+    stage.write("open", &stage.first).unwrap();
+    reach(&stage.first, "back");
+}
