@@ -26,7 +26,7 @@ setup: cargo-is-there ## install the real proxies and apps that demo and tests r
 
 .PHONY: demo
 demo: setup ## apps behind Envoy and nginx, and a table of who is let in; CHECK=1 ends after the table
-	@[ -x target/debug/tiergate ] || echo "demo: building (on two cores the first time takes 10 to 15 minutes, without a word)"
+	@[ -x "$${CARGO_TARGET_DIR:-target}/debug/tiergate" ] || echo "demo: building (on two cores the first time takes 10 to 15 minutes, without a word)"
 	$(CARGO) build --quiet --locked --workspace --bins
 	$(CARGO) run --quiet --locked --package tiergate-testbed --bin tiergate-demo -- $(if $(filter-out 0 no false,$(CHECK)),--check)
 

@@ -33,10 +33,11 @@ pub(super) fn all() -> Vec<(&'static str, Value)> {
             "icon": { "text": "M", "letter": "M", "src": null, "long": false },
         })
     };
-    let portal = |person: Value, groups: Value, query: &str| {
+    let portal = |person: Value, groups: Value, query: &str, empty: bool| {
         json!({
             "person": person, "login": "/_auth/login", "note": "Sign in", "base": "/_auth",
             "groups": groups, "query": query, "tier": null, "searchable": true, "whole": true, "total": 1,
+            "empty": empty,
         })
     };
     let person = json!({
@@ -59,8 +60,9 @@ pub(super) fn all() -> Vec<(&'static str, Value)> {
         ("logout.html", json!({ "name": "Zoë", "base": "/_auth" })),
         ("sessions.html", json!({ "sessions": [session], "more": 2, "base": "/_auth" })),
         ("sessions.html", json!({ "sessions": [], "more": 0, "base": "/_auth" })),
-        ("portal.html", portal(person, groups, "")),
-        ("portal.html", portal(Value::Null, json!([]), "x")),
+        ("portal.html", portal(person, groups, "", false)),
+        ("portal.html", portal(Value::Null, json!([]), "x", false)),
+        ("portal.html", portal(Value::Null, json!([]), "", true)),
     ]
 }
 

@@ -1,6 +1,7 @@
 //! The unmodified Flask applications.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 use anyhow::Result;
 
@@ -71,6 +72,8 @@ impl App {
             .arg(script)
             .args(["--port".to_owned(), port.to_string()])
             .env("PYTHONDONTWRITEBYTECODE", "1")
+            // Four of them start side by side, perhaps beside a compiler.
+            .within(Duration::from_secs(90))
             .ready(Ready::Http(address, "/health".to_owned(), 200))
             .start()
     }

@@ -56,6 +56,16 @@ impl Example {
         repo_root().join("examples").join(self.name())
     }
 
+    /// The path that people open first.
+    pub fn front(self) -> &'static str {
+        match self {
+            Self::SeismicPortal => "/_auth/",
+            Self::DrinksApi => "/drinks",
+            Self::HelloApi => "/api/messages/public",
+            Self::WebLogin => "/",
+        }
+    }
+
     fn audience(self) -> &'static str {
         match self {
             Self::SeismicPortal => "http://seistech.nz/api",

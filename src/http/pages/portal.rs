@@ -182,6 +182,7 @@ impl Pages {
             "searchable": found.of_person > 1,
             "whole": wanted.is_everything() && shown == found.of_person,
             "total": found.total,
+            "empty": snapshot.catalogue.apps().is_empty(),
         });
         let sheet = Sheet { status: 200, template: "portal.html", sign: "", title, form: Form::Portal };
         self.content.page(visit, &sheet, values)

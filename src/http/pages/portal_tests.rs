@@ -280,3 +280,13 @@ async fn without_apps_people_are_told_whom_to_ask() {
     assert!(body.contains("There is no app that you may open") && body.contains("mailto:help@example.com"), "{body}");
     assert!(!body.contains("role=\"search\"") && body.contains("<title>Your apps · Example</title>"), "{body}");
 }
+
+#[tokio::test]
+async fn of_an_empty_catalogue_nobody_is_told_that_access_is_missing() {
+    let stage = Stage::new().with_snapshot(snapshot(&[], false));
+    let cookie = stage.signed_in("u-1").await;
+    for cookie in [cookie.as_str(), ""] {
+        let body = stage.get("/_auth/").cookie(cookie).send().await.body;
+        assert!(body.contains("<p>No apps are listed here.</p>") && !body.contains("There is no app"), "{body}");
+    }
+}

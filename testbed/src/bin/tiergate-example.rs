@@ -44,7 +44,7 @@ fn run(example: Example, proxy: Gateway) -> Result<Option<String>> {
     let binary = std::env::current_exe().context("cannot tell where this program stands")?.with_file_name("tiergate");
     let mut running = example.start(&binary, proxy)?;
     println!("{} is up behind {}:\n", example.name(), proxy.name());
-    println!("  {:<42} what people open", format!("{}/", running.url()));
+    println!("  {:<42} what people open", format!("{}{}", running.url(), example.front()));
     println!("  {:<42} who signs in here", running.provider.issuer());
     println!("\nexamples/{}/README.md says what to try. Ctrl-C ends it.", example.name());
     let second = Duration::from_secs(1);
