@@ -35,7 +35,9 @@ impl AppReport {
             faults.insert(fault.key.clone(), text);
         }
         for key in self.faults.keys().filter(|key| !faults.contains_key(*key)) {
-            tracing::info!(file = %key.display(), "the app file is refused no longer");
+            let is_there = loaded.files.iter().any(|file| file.folder.as_ref().unwrap_or(&file.path) == key);
+            let message = if is_there { "the app file is refused no longer" } else { "the refused app file is gone" };
+            tracing::info!(file = %key.display(), "{message}");
         }
         let notices: BTreeSet<String> = loaded.notices.iter().cloned().collect();
         for notice in notices.difference(&self.notices) {

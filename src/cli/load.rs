@@ -57,7 +57,7 @@ pub(super) fn config(arg: &ConfigArg) -> Result<Config, Failure> {
 pub(super) fn with_apps(arg: &ConfigArg) -> Result<Loaded, Failure> {
     let loaded = with_faulty_apps(arg)?;
     for fault in &loaded.apps.faults {
-        eprintln!("warning: an app is left out\n{}", fault.errors);
+        eprintln!("warning: a start would leave this app out\n{}", fault.errors);
     }
     Ok(loaded)
 }

@@ -26,10 +26,10 @@ pub(super) struct ProxyConfigArgs {
     /// The host under which the proxy reaches Tiergate, where it is not the address Tiergate listens on
     #[arg(long, value_name = "HOST")]
     service: Option<String>,
-    /// Writes the file with the apps into this one, at once and whole, in place of printing it
+    /// Write it to this file, whole or not at all
     #[arg(long, value_name = "FILE", conflicts_with = "dir")]
     output: Option<PathBuf>,
-    /// Writes every file of the config into this directory, in place of printing the one with the apps
+    /// Write every file of the config into this directory
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
 }

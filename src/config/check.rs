@@ -11,7 +11,7 @@ use super::fault::{Fault, quoted};
 use super::node::push;
 use crate::types::Secret;
 
-/// Reads the text of a secret file.
+/// Reads the text of a secret file, or of a key set.
 pub type ReadSecret<'a> = &'a dyn Fn(&str) -> std::io::Result<String>;
 
 /// The state of one check of a whole config.
@@ -90,6 +90,14 @@ impl<'a> Check<'a> {
     /// A file or directory name.
     pub(crate) fn path(&mut self, pointer: &str, written: &str) -> PathBuf {
         PathBuf::from(self.text(pointer, written))
+    }
+
+    /// Tells when a file cannot be read that may well come later.
+    pub(crate) fn look_at_file(&mut self, pointer: &str, path: &str) {
+        if let Err(error) = (self.read_secret)(path) {
+            let key = super::node::in_words(pointer);
+            self.notice(format!("the file {} of `{key}` cannot be read: {error}", quoted(path)));
+        }
     }
 
     /// A list in which every text is there once; `default` when none is written.

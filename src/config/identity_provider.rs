@@ -218,7 +218,11 @@ fn read_jwks(pointer: &str, file: &JwksFile, discovery: Option<FetchUrl>, check:
             or_none(None)
         }
         (Some(uri), None) => or_none(check.ok(read_fetch_url(&push(pointer, "uri"), uri)).map(JwksSource::Uri)),
-        (None, Some(path)) => JwksSource::File(check.path(&push(pointer, "file"), path)),
+        (None, Some(path)) => {
+            let here = push(pointer, "file");
+            check.look_at_file(&here, path);
+            JwksSource::File(check.path(&here, path))
+        }
         (None, None) => or_none(discovery.map(JwksSource::Discovery)),
     };
     let refresh = check.duration(

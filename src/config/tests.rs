@@ -484,6 +484,17 @@ fn the_config_of_the_demo_loads() {
 }
 
 #[test]
+fn a_key_set_that_is_not_there_is_told_and_refuses_nothing() {
+    let told = |file: &str| {
+        let provider = format!("issuer: 'https://idp.example.com/', audience: [api], jwks: {{ file: {file} }}");
+        load(&format!("identity_providers: [{{ id: main, {provider} }}]"), &[]).unwrap().notices.join("\n")
+    };
+    let gone = told("gone.json");
+    assert!(gone.contains("`gone.json` of `identity_providers[0].jwks.file` cannot be read"), "{gone}");
+    assert!(!told("secrets/key").contains("cannot be read"));
+}
+
+#[test]
 fn the_log_is_set_by_one_variable_like_every_section() {
     let config = load("log: { format: text }", &[("TIERGATE_LOG", "{level: debug}")]).unwrap();
     assert_eq!(config.log, Log { format: LogFormat::Json, level: LogLevel::Debug });

@@ -50,7 +50,13 @@ pub(in crate::cli) fn check(args: &CheckArgs) -> Result<Exit, Failure> {
     let wrong = findings.iter().filter(|finding| !finding.faults.is_empty()).count();
     let refused = loaded.apps.faults.len();
     if args.format == Format::Text {
-        outln!("{} apps, {wrong} with a fault, {refused} refused", findings.len());
+        let refused = match refused {
+            0 => String::new(),
+            1 => ", 1 file that a start would refuse".to_owned(),
+            count => format!(", {count} files that a start would refuse"),
+        };
+        let apps = if findings.len() == 1 { "app" } else { "apps" };
+        outln!("{} {apps}, {} well, {wrong} not{refused}", findings.len(), findings.len().saturating_sub(wrong));
     }
     Ok(if wrong == 0 && refused == 0 { Exit::Done } else { Exit::Failed })
 }

@@ -59,6 +59,10 @@ pub(in crate::cli) fn promote(args: &PromoteArgs) -> Result<Exit, Failure> {
     let would = if args.dry_run { "would change" } else { "changed" };
     outln!("{name}: {from} -> {to}, path {} -> {path}", app.path);
     outln!("{would} {what}");
+    let routes = &loaded.config.routes;
+    if routes.envoy.is_none() && routes.nginx.is_none() {
+        outln!("the proxy needs the new route too: run `tiergate proxy-config` again, or configure `routes`");
+    }
     Ok(Exit::Done)
 }
 

@@ -38,6 +38,10 @@ fn an_app_comes_changes_breaks_is_mended_moves_and_goes() {
 
     stage.apps.write("hazard.yaml", &app("public", "path: /apps/devel/hazard"));
     stage.says(&["hazard.yaml", "refused no longer"]);
+    stage.apps.write("bad.yaml", "tier: gold\nupstream: http://x\n");
+    stage.says(&["bad.yaml", "there is no such app"]);
+    stage.apps.remove("bad.yaml");
+    stage.says(&["bad.yaml", "the refused app file is gone"]);
     assert_eq!(stage.metric("tiergate_app_files_bad", &[]), 0.0);
 
     // One step takes it out of one tier and into another.

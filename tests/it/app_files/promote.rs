@@ -31,6 +31,7 @@ fn a_drop_in_changes_by_one_word() {
     let (code, out, told) = promote(&config, &["devel/hazard", "--to", "stable"]);
     assert_eq!(code, 0, "{out}{told}");
     assert_eq!(fs::read_to_string(&target).unwrap(), text.replace("'devel'", "'stable'"));
+    assert!(out.contains("run `tiergate proxy-config` again"), "{out}");
     assert_eq!(fs::metadata(&target).unwrap().mode() & 0o777, 0o640);
     assert!(fs::symlink_metadata(apps.path("hazard.yaml")).unwrap().is_symlink());
 

@@ -64,7 +64,7 @@ fn checks_who_answers_and_which_rule_decides() {
         out.contains("note: the rule `/apps/devel/good/admin/**` of the config decides about a part of it"),
         "{out}"
     );
-    assert!(out.ends_with("1 apps, 0 with a fault, 0 refused\n"), "{out}");
+    assert!(out.ends_with("1 app, 1 well, 0 not\n"), "{out}");
 
     apps.write("gone.yaml", &format!("tier: devel\nupstream: http://{gone}\nhealth: /x\n"));
     apps.write("inner.yaml", &format!("tier: devel\nupstream: http://{there}\npath: /apps/devel/good/inner\n"));
