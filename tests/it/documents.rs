@@ -40,6 +40,20 @@ fn the_config_in_the_readme_is_the_file_and_loads() {
 }
 
 #[test]
+fn the_readme_says_how_the_config_of_a_proxy_is_written() {
+    let readme = read("README.md");
+    let folder = tempfile::tempdir().expect("a folder");
+    for (proxy, file) in [("envoy", "envoy.yaml"), ("nginx", "nginx.conf")] {
+        assert!(readme.contains(&format!("\ntiergate proxy-config {proxy} -c tiergate.yaml --output {file}\n")));
+        let output = folder.path().join(file);
+        let to = output.to_str().expect("a path");
+        let printed = assert_succeeds(&["proxy-config", proxy, "-c", "examples/readme/tiergate.yaml", "--output", to]);
+        assert_eq!(printed, "");
+        assert!(fs::read_to_string(&output).expect("the file").contains("127.0.0.1"), "{file}");
+    }
+}
+
+#[test]
 fn the_policy_cases_in_the_docs_are_the_file_and_hold() {
     let file = "examples/readme/cases.yaml";
     assert!(
