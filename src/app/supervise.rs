@@ -182,8 +182,8 @@ async fn run(start: LoadedConfig, config_files: Vec<ReadFile>, load: LoadConfig)
     if let Some(workers) = Arc::into_inner(workers) {
         tokio::task::spawn_blocking(|| workers.join()).await.context("the workers could not be joined")?;
     }
-    // It holds ways into the background, which ends when the last one is gone.
-    drop(sign_in);
+    // They hold ways into the background, which ends when the last one is gone.
+    drop((sign_in, checker));
     running.end().await;
     ended
 }

@@ -237,7 +237,7 @@ async fn five_thousand_apps_are_a_page_of_few() {
         assert_eq!(titles(&found), ["App 4997"]);
         // The best of several is what the machine can do; the first one makes the index.
         let mut best = Duration::MAX;
-        for _ in 0..7 {
+        for _ in 0..40 {
             let start = Instant::now();
             let page = stage.get("/_auth/").cookie(&cookie).send().await;
             best = best.min(start.elapsed());

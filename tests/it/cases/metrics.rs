@@ -15,6 +15,8 @@ fn is_of_a_closed_set(label: &str, value: &str) -> bool {
         "reason" => Reason::ALL.iter().any(|reason| reason.as_str() == value),
         "tier" => ["", "public", "stable", "ea", "devel", "admin"].contains(&value),
         "provider" => ["main", "b"].contains(&value),
+        "state" => ["up", "down", "unknown"].contains(&value),
+        "proxy" => ["envoy", "nginx"].contains(&value),
         "listener" => ["grpc", "http", "admin"].contains(&value),
         "result" => !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'),
         "hash" => value.len() >= 12 && value.bytes().all(|byte| byte.is_ascii_hexdigit()),

@@ -216,7 +216,9 @@ fn changes_under_load_cost_no_wrong_answer() -> Result<()> {
         // It is at one of its places, or away from one and not at the other so far.
         question(in_devel, Some("devel"), &[200, 404])?,
         question(in_devel, Some("ea"), &[403])?,
-        question(in_ea, Some("ea"), &[200, 404])?,
+        question(in_ea, Some("devel"), &[200, 404])?,
+        // Whoever loses the app with its move is refused where it was.
+        question(in_ea, Some("ea"), &[200, 403, 404])?,
         question(in_ea, Some("stable"), &[403])?,
         question(in_ea, None, &[401])?,
         // What an app asked that is not known any more is not guessed: its last requests may be refused.
