@@ -3,6 +3,7 @@
 
 mod files;
 mod live;
+mod site;
 mod written;
 
 use std::path::Path;
