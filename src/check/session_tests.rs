@@ -396,6 +396,22 @@ fn own_paths_are_open_only_where_a_page_is_and_only_on_the_public_host() {
     }
 }
 
+/// Over HTTP to pass is to get where the route leads: one to an app, or to what is no app's, leads to no page.
+#[test]
+fn a_route_to_an_app_makes_no_page_of_a_path() {
+    for target in ["/_auth/login", "/login", "/_auth//l%6fgin"] {
+        for protocol in [Protocol::AuthRequest, Protocol::ForwardAuth, Protocol::ExtAuthz] {
+            for route_app in ["-", "admin/boss / strip http://127.0.0.1:1"] {
+                let request = RequestView { route_app: Some(route_app), ..view(protocol, "DELETE", target, &[]) };
+                let outcome = block_on(browser_service().0.answer(&request));
+                assert_eq!((outcome.record.allowed, outcome.record.cause), (false, None), "{target} {route_app}");
+            }
+            let request = view(protocol, "DELETE", target, &[]);
+            assert!(block_on(browser_service().0.answer(&request)).record.allowed, "{target}");
+        }
+    }
+}
+
 #[test]
 fn the_log_says_what_an_own_page_came_to() {
     for (status, reason) in [
