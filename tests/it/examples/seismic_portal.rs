@@ -248,6 +248,8 @@ fn the_variables_alone_make_the_portal_too() {
             .env("TIERGATE_APPS_DIR", &apps)
             .env("TIERGATE_TRUSTED_PROXIES", "[127.0.0.1/32]")
             .in_folder(folder.path())
+            // The database of a busy disk is the subject of other tests.
+            .env("TIERGATE_SESSIONS__STORE", "memory")
             .start()?;
         let ports = alone.ports();
         let listen = [("GRPC", ports.grpc), ("HTTP", ports.http), ("ADMIN", ports.admin)]
