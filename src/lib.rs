@@ -34,6 +34,7 @@ pub mod backend;
 pub mod check;
 pub mod cli;
 pub mod config;
+pub mod directory;
 pub mod grpc;
 pub mod http;
 pub mod oidc;

@@ -97,6 +97,7 @@ async fn run(start: LoadedConfig, config_files: Vec<ReadFile>, load: LoadConfig)
         clock: Arc::clone(&clock),
         random,
         sessions: sign_in.as_ref().map(|parts| Arc::<LiveSessions>::clone(&parts.live) as Arc<dyn SessionSource>),
+        directory: None,
     };
     let cache = TokenCache::new(u64::from(config.limits.token_cache));
     let checker = Arc::new(Checker::new(snapshot, cache, ports));

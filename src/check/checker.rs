@@ -14,6 +14,7 @@ use super::pages::OwnPages;
 use super::places::Places;
 use super::token_cache::TokenCache;
 use crate::apps::Catalogue;
+use crate::directory::Directory;
 use crate::policy::{Policy, Required};
 use crate::session::{NoSession, SessionId, SessionSource};
 use crate::token::{Issuers, KeyRefresh, KeySource};
@@ -75,6 +76,8 @@ pub struct Ports {
     pub random: Arc<dyn Random>,
     /// The sessions of browsers; without them no cookie is a credential.
     pub sessions: Option<Arc<dyn SessionSource>>,
+    /// The people whom the service knows beyond their tokens.
+    pub directory: Option<Arc<Directory>>,
 }
 
 /// Decides requests.
@@ -143,18 +146,23 @@ impl Checker {
                 return check.deny(None, Reason::NoRule, Some("own_page"), &Required::default());
             }
         };
-        let caller = match check.caller(&subject) {
+        let caller = self.known(|| check.caller(&subject)).await;
+        check.judge(&subject, &caller)
+    }
+
+    /// Who calls, once what has to be waited for is there.
+    pub(super) async fn known(&self, caller: impl Fn() -> Result<Caller, Ask> + Send + Sync) -> Caller {
+        match caller() {
             Ok(caller) => caller,
             Err(Ask::Session(id)) => self.session(&id).await,
             Err(Ask::Keys(provider)) => match self.waiting.take() {
                 Some(_place) => {
                     self.ports.refresh.refresh(&provider).await;
-                    check.caller(&subject).unwrap_or(Caller::BadToken(Reason::InvalidToken, "kid_unknown"))
+                    caller().unwrap_or(Caller::BadToken(Reason::InvalidToken, "kid_unknown"))
                 }
                 None => Caller::BadToken(Reason::Overloaded, "too_many_wait_for_keys"),
             },
-        };
-        check.judge(&subject, &caller)
+        }
     }
 
     /// Whose browser holds the session `id`.

@@ -72,7 +72,14 @@ fn checker_in(world: World) -> Checker {
 
 fn ports(world: World, sessions: Option<Arc<dyn SessionSource>>) -> Ports {
     let world = Arc::new(world);
-    Ports { keys: world.clone(), refresh: world.clone(), clock: world.clone(), random: world, sessions }
+    Ports {
+        keys: world.clone(),
+        refresh: world.clone(),
+        clock: world.clone(),
+        random: world,
+        sessions,
+        directory: None,
+    }
 }
 
 pub(crate) fn service() -> (CheckService, Arc<Written>) {
@@ -187,6 +194,8 @@ pub(crate) fn caller(scopes: &str) -> Arc<Principal> {
         permissions: NameSet::default(),
         groups: NameSet::default(),
         claims: Arc::default(),
+        tiers: crate::types::TierSource::default(),
+        attributes: Arc::default(),
     })
 }
 

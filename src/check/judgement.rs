@@ -11,7 +11,7 @@ use super::pages::OwnPages;
 use super::request_kind::{self, Preflight};
 use super::token_cache::CacheResult;
 use crate::apps::RouteTag;
-use crate::policy::{Decision, Matched, Policy, Required, Tiers};
+use crate::policy::{Decision, Matched, Policy, Required, Tiers, TokenPlaces};
 use crate::session::{BrowserCookies, LiveSession, SessionCookie, SessionId, SetCookie};
 use crate::token::{Rejection, VerifiedToken};
 use crate::types::{CanonicalPath, Host, Principal, Protocol, ProviderId, Reason, RequestView, TierIndex};
@@ -224,7 +224,12 @@ impl<'s, 'r> Check<'s, 'r> {
         if subject.preflight.is_some() {
             return Ok(Caller::Anonymous);
         }
-        let token = match credentials::find(self.request, subject.matched.rule().token_places()) {
+        self.caller_by(subject.matched.rule().token_places())
+    }
+
+    /// Who calls, by a token in one of `places`, else by the session cookie.
+    pub(super) fn caller_by(&self, places: TokenPlaces) -> Result<Caller, Ask> {
+        let token = match credentials::find(self.request, places) {
             Credentials::None => return self.browser(),
             Credentials::Malformed => return Ok(Caller::BadToken(Reason::InvalidToken, "malformed")),
             Credentials::Multiple => return Ok(Caller::BadToken(Reason::MultipleCredentials, "multiple_credentials")),

@@ -25,6 +25,7 @@ mod places;
 mod request_kind;
 mod service;
 mod token_cache;
+mod visitor;
 
 pub use assertion::{AssertionKeys, AssertionSettings};
 pub use body::{ErrorTemplate, TemplateError};
@@ -39,6 +40,7 @@ pub use pages::{OwnPages, Page, PageRequest, Sender};
 pub(crate) use request_kind::{is_navigation, is_request_id};
 pub use service::{CheckService, DecisionLog};
 pub use token_cache::{CacheResult, TokenCache};
+pub use visitor::{Credential, Guest, Visitor};
 
 pub use crate::token::KeyRefresh;
 

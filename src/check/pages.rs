@@ -84,6 +84,12 @@ pub trait OwnPages: Send + Sync {
     /// Whether there is a page, or an endpoint for providers, at exactly this
     /// canonical path.
     fn has_page(&self, path: &str) -> bool;
+
+    /// The largest body that the page at a canonical path reads, in bytes.
+    fn max_body(&self, path: &str) -> usize {
+        let _ = path;
+        64 * 1024
+    }
     /// Answers, with 404 where there is no page. The call ends within 6 s.
     fn answer<'a>(&'a self, request: &'a PageRequest<'a>) -> Pin<Box<dyn Future<Output = Page> + Send + 'a>>;
 }

@@ -87,6 +87,7 @@ impl WhatIf {
             clock: Arc::new(Nothing),
             random: Arc::new(Nothing),
             sessions: None,
+            directory: None,
         };
         Ok(Self { checker: Checker::new(app::snapshot(&loaded.config, &loaded.apps)?, TokenCache::new(0), ports) })
     }
@@ -181,6 +182,8 @@ impl CallerNames {
             permissions: set(&self.permissions),
             groups: set(&self.groups),
             claims: Arc::default(),
+            tiers: crate::types::TierSource::default(),
+            attributes: Arc::default(),
         })
     }
 }

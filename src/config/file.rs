@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::directory_file::{AdminFile, DirectoryFile, IntrospectionFile, ManagementFile};
 use super::duration::DurationText;
 use crate::policy::document::{RuleFile, TiersFile};
 
@@ -48,6 +49,8 @@ pub(crate) struct ConfigFile {
     pub(crate) sessions: Option<SessionsFile>,
     /// The user directory.
     pub(crate) directory: Option<DirectoryFile>,
+    /// The administrator's pages.
+    pub(crate) admin: AdminFile,
     /// The portal, and how the pages look and speak.
     pub(crate) portal: PortalFile,
     /// A directory, or several, with the apps: one YAML file each, or a folder `<tier>/<app>/` each. Watched.
@@ -135,6 +138,10 @@ pub(crate) struct IdentityProviderFile {
     pub(crate) claims: ClaimsFile,
     /// Present: browsers can sign in here.
     pub(crate) login: Option<LoginFile>,
+    /// Present: bearer tokens that are no JWTs are looked up here. At most one provider has it.
+    pub(crate) introspection: Option<IntrospectionFile>,
+    /// Present: the service may ask the provider's management API.
+    pub(crate) management: Option<ManagementFile>,
 }
 
 /// Where the keys of a provider come from.
@@ -392,16 +399,6 @@ pub(crate) enum LockedFile {
     Hide,
     /// They are listed as locked, with what is missing.
     Show,
-}
-
-/// The user directory.
-#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct DirectoryFile {
-    /// `sqlite:PATH`, `mysql://…` or `postgres://…`.
-    pub(crate) url: Option<String>,
-    /// A file that holds the URL.
-    pub(crate) url_file: Option<String>,
 }
 
 /// Where the apps are.

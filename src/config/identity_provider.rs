@@ -9,6 +9,7 @@ use super::check::{Check, is_short_name};
 use super::fault::{Fault, quoted};
 use super::file::{ClaimsFile, IdentityProviderFile, JwksFile};
 use super::login::Login;
+use super::management::{Introspection, Management};
 use super::node::push;
 use super::url::read_fetch_url;
 use crate::policy::nearest;
@@ -27,6 +28,10 @@ pub struct IdentityProvider {
     pub jwks: Jwks,
     /// Present: browsers can sign in here.
     pub login: Option<Login>,
+    /// Present: bearer tokens that are no JWTs are looked up here.
+    pub introspection: Option<Introspection>,
+    /// Present: the service may ask the provider's management API.
+    pub management: Option<Management>,
 }
 
 impl IdentityProvider {
@@ -96,6 +101,13 @@ pub(crate) fn read_all(
                     fault.other(push(&twin, "issuer")).hint("write one provider and list the audiences of both"),
                 );
             }
+            if provider.introspection.is_some() && earlier.introspection.is_some() {
+                let fault = Fault::new(push(&pointer, "introspection"), "two identity providers look up opaque tokens");
+                let fault = fault.other(push(&twin, "introspection")).at_key();
+                check.fault(
+                    fault.hint("keep one: an opaque token does not say whose it is, and nobody else may see it"),
+                );
+            }
             let same_place = |a: &Login, b: &Login| a.callback_path == b.callback_path;
             if let (Some(login), Some(held)) = (&provider.login, &earlier.login)
                 && same_place(login, held)
@@ -145,9 +157,19 @@ fn read(
         max_lifetime,
         claims: read_claims(&push(pointer, "claims"), &file.claims, check),
     };
+    let login =
+        file.login.as_ref().map(|login| Login::read(&push(pointer, "login"), login, &file.id, base_path, check));
+    let introspection = file.introspection.as_ref().and_then(|introspection| {
+        let client = login.as_ref().and_then(Login::secret);
+        Introspection::read(&push(pointer, "introspection"), introspection, client, check)
+    });
+    let management = file.management.as_ref();
+    let management = management.and_then(|file| Management::read(&push(pointer, "management"), file, check));
     IdentityProvider {
         jwks: read_jwks(&push(pointer, "jwks"), &file.jwks, discovery, check),
-        login: file.login.as_ref().map(|login| Login::read(&push(pointer, "login"), login, &file.id, base_path, check)),
+        login,
+        introspection,
+        management,
         tokens,
     }
 }

@@ -94,6 +94,14 @@ impl Login {
         }
     }
 
+    /// Client id and secret, where it shows who it is by a secret.
+    pub(super) fn secret(&self) -> Option<(&str, &Secret)> {
+        match &self.auth {
+            ClientAuth::SecretBasic(secret) | ClientAuth::SecretPost(secret) => Some((&self.client_id, secret)),
+            ClientAuth::PrivateKeyJwt { .. } | ClientAuth::None => None,
+        }
+    }
+
     /// The client for the relying party.
     #[must_use]
     pub fn client(&self, provider: &ProviderId) -> ClientSettings {

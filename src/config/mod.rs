@@ -10,6 +10,8 @@
 
 mod apps;
 mod check;
+mod directory;
+mod directory_file;
 mod dotenv;
 mod duration;
 mod environment;
@@ -20,6 +22,7 @@ mod identity_provider;
 mod interpolate;
 mod listen;
 mod login;
+mod management;
 mod node;
 mod overlay;
 mod policy;
@@ -45,6 +48,7 @@ use serde_json::Value;
 pub use apps::{AppPlace, AppText};
 use check::Check;
 pub use check::ReadSecret;
+pub use directory::{AccessTokens, Admin, Directory, DirectoryAddress, Hook, Scim, ScimSubject};
 pub use dotenv::with_dotenv;
 use fault::Fault;
 pub use fault::{ConfigError, ConfigErrors, Place};
@@ -52,12 +56,13 @@ use file::{AppsDefaultsFile, ConfigFile, SessionsFile};
 pub use identity_provider::{IdentityProvider, Jwks, JwksSource};
 pub use listen::{Listen, ListenAddress, PublicUrl};
 pub use login::Login;
+pub use management::{Introspection, Management, ManagementKind};
 use node::Node;
 pub use portal::{NoFiles, Portal, ReadFiles};
 pub use routes::{NginxRoutes, Routes};
 pub use schema::schema;
 pub use sections::{Compat, Limits, Log, LogFormat, LogLevel};
-pub use sessions::{Directory, DirectoryKind, RedisTopology, SessionStoreAddress, Sessions};
+pub use sessions::{RedisTopology, SessionStoreAddress, Sessions};
 
 pub use tier_edit::{TierEditError, check_names_no_tier, with_tier};
 
@@ -65,6 +70,7 @@ use crate::apps::Entry;
 use crate::check::{AssertionSettings, ErrorTemplate, IdentityHeaders};
 use crate::policy::Policy;
 use crate::policy::document::PolicyDocument;
+use crate::types::ProviderId;
 
 /// A config in which every value is valid.
 #[derive(Debug, Clone)]
@@ -102,6 +108,8 @@ pub struct Config {
     pub sessions: Option<Sessions>,
     /// The user directory.
     pub directory: Option<Directory>,
+    /// The administrator's pages.
+    pub admin: Admin,
     /// The portal and the pages around it.
     pub portal: Portal,
     /// The directories with the apps' files and folders.
@@ -206,16 +214,17 @@ impl Config {
         let signs_in = file.identity_providers.iter().any(|provider| provider.login.is_some());
         let sessions = file.sessions.clone().or_else(|| signs_in.then(SessionsFile::default));
         let sessions = sessions.map(|sessions| Sessions::read(&sessions, check));
-        let directory = file.directory.as_ref().and_then(|directory| Directory::read(directory, check));
+        let ids: Vec<ProviderId> = identity_providers.iter().map(|provider| provider.id().clone()).collect();
+        let directory = file.directory.as_ref().and_then(|directory| Directory::read(directory, &ids, check));
         let portal = portal::read(&file, &base_path, files, check);
         let apps_dirs = apps::read_dirs(file.apps_dir.as_ref(), check);
         let routes = Routes::read(&file.routes, check);
-        say_what_waits(&file, check);
         let policy_document = PolicyDocument { tiers: file.tiers, rules: file.rules };
         if policy_document.rules.is_empty() && file.apps.is_empty() && apps_dirs.is_empty() && check.is_sound("rules") {
             check.notice("there are no `rules` and no apps: every request is refused");
         }
         let policy = policy::read(&policy_document, declared, check);
+        let admin = Admin::read(&file.admin, policy.as_ref(), check);
         let apps_defaults = file.apps_defaults;
         let context = apps::Context { policy: policy.as_ref(), base_path: &base_path, defaults: &apps_defaults };
         apps::check_defaults(&apps_defaults, check);
@@ -240,6 +249,7 @@ impl Config {
             log: Log::read(&file.log),
             sessions,
             directory,
+            admin,
             portal,
             apps_dirs,
             apps_defaults,
@@ -269,13 +279,6 @@ fn check_login_has_a_place(file: &ConfigFile, check: &mut Check<'_>) {
         let pointer = format!("/identity_providers/{position}/login");
         let fault = Fault::new(pointer, "`login` needs `public_url`, to which browsers come back").at_key();
         check.fault(fault.hint("add `public_url: https://…`"));
-    }
-}
-
-/// What this version reads and checks, but does not act on.
-fn say_what_waits(file: &ConfigFile, check: &mut Check<'_>) {
-    if file.directory.is_some() {
-        check.notice("`directory` is read, but this version asks no user directory yet");
     }
 }
 

@@ -20,7 +20,7 @@ impl Config {
             ("log", self.log == new.log),
             ("sessions", self.sessions == new.sessions),
             ("directory", self.directory == new.directory),
-            ("portal.path", self.portal.path == new.portal.path),
+            ("admin", self.admin == new.admin),
             ("routes", self.routes == new.routes),
         ];
         compared.into_iter().filter(|(_, is_same)| !is_same).map(|(key, _)| key).collect()

@@ -1,4 +1,4 @@
-//! Where sessions and users are kept. The addresses may hold passwords, so no
+//! Where sessions are kept. The addresses may hold passwords, so no
 //! message repeats them.
 
 use std::path::PathBuf;
@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use super::check::Check;
 use super::fault::Fault;
-use super::file::{DirectoryFile, SessionsFile};
+use super::file::SessionsFile;
 use super::node::push;
 use crate::policy::nearest;
 use crate::types::Secret;
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(60 * 60);
-const DEFAULT_STORE: &str = "sqlite:tiergate.db";
+pub(super) const DEFAULT_STORE: &str = "sqlite:tiergate.db";
 /// A key shorter than this can be guessed.
 const GOOD_SECRET_BYTES: usize = 32;
 
@@ -57,26 +57,6 @@ pub enum RedisTopology {
     Sentinel,
     /// A cluster.
     Cluster,
-}
-
-/// The user directory.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Directory {
-    /// What kind of database it is.
-    pub kind: DirectoryKind,
-    /// The whole URL as written.
-    pub url: Secret,
-}
-
-/// What kind of database holds the directory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DirectoryKind {
-    /// A SQLite file.
-    Sqlite,
-    /// MySQL or MariaDB.
-    Mysql,
-    /// PostgreSQL.
-    Postgres,
 }
 
 impl Sessions {
@@ -141,7 +121,7 @@ fn read_store(pointer: &str, text: &str) -> Result<SessionStoreAddress, Fault> {
 }
 
 /// What stands behind the hosts of `//user:password@host,host/path`.
-fn host_and_path<'t>(pointer: &str, rest: &'t str, scheme: &str) -> Result<&'t str, Fault> {
+pub(super) fn host_and_path<'t>(pointer: &str, rest: &'t str, scheme: &str) -> Result<&'t str, Fault> {
     let refuse = || Fault::new(pointer, "the URL names no host").hint(format!("such as `{scheme}://127.0.0.1`"));
     let rest = rest.strip_prefix("//").ok_or_else(refuse)?;
     let (authority, path) = rest.split_at_checked(rest.find('/').unwrap_or(rest.len())).ok_or_else(refuse)?;
@@ -150,7 +130,7 @@ fn host_and_path<'t>(pointer: &str, rest: &'t str, scheme: &str) -> Result<&'t s
     if hosts.split(',').all(names_host) { Ok(path) } else { Err(refuse()) }
 }
 
-fn read_sqlite(pointer: &str, rest: &str) -> Result<PathBuf, Fault> {
+pub(super) fn read_sqlite(pointer: &str, rest: &str) -> Result<PathBuf, Fault> {
     let path = rest.strip_prefix("//").unwrap_or(rest);
     if path.is_empty() || path.ends_with('/') {
         return Err(Fault::new(pointer, "`sqlite:` names no file").hint(format!("such as `{DEFAULT_STORE}`")));
@@ -186,36 +166,4 @@ fn read_secrets(pointer: &str, file: &SessionsFile, check: &mut Check<'_>) -> Ve
         check.notice("`sessions.secrets` holds a key of less than 32 characters, which can be guessed: make one with `openssl rand -base64 32`");
     }
     secrets
-}
-
-impl Directory {
-    pub(crate) fn read(file: &DirectoryFile, check: &mut Check<'_>) -> Option<Self> {
-        const POINTER: &str = "/directory";
-        if file.url.is_none() && file.url_file.is_none() {
-            check
-                .fault(Fault::new(POINTER, "`directory.url` is missing").hint("such as `url: \"sqlite:tiergate.db\"`"));
-        }
-        let (url, pointer) = check.secret(POINTER, "url", file.url.as_deref(), file.url_file.as_deref())?;
-        let kind = check.ok(read_directory_kind(&pointer, url.expose()))?;
-        Some(Self { kind, url })
-    }
-}
-
-fn read_directory_kind(pointer: &str, text: &str) -> Result<DirectoryKind, Fault> {
-    let (scheme, rest) = text.split_once(':').unwrap_or(("", text));
-    let kind = match scheme {
-        "sqlite" => return read_sqlite(pointer, rest).map(|_| DirectoryKind::Sqlite),
-        "mysql" => DirectoryKind::Mysql,
-        "postgres" | "postgresql" => DirectoryKind::Postgres,
-        _ => {
-            let fault = Fault::new(pointer, "this is not the URL of a user directory");
-            return Err(fault.hint("one of `sqlite:PATH`, `mysql://user:password@host/database` or `postgres://user:password@host/database`"));
-        }
-    };
-    let database = host_and_path(pointer, rest, scheme)?.trim_start_matches('/');
-    if database.is_empty() {
-        return Err(Fault::new(pointer, "the URL names no database")
-            .hint(format!("such as `{scheme}://user:password@host/database`")));
-    }
-    Ok(kind)
 }

@@ -106,8 +106,15 @@ fn told(config: &Config) -> String {
     for secret in config.sessions.iter().flat_map(|sessions| &sessions.secrets) {
         writeln!(text, "session secret {}", secret.expose()).unwrap();
     }
-    writeln!(text, "directory {:?}", config.directory.as_ref().map(|directory| directory.url.expose())).unwrap();
+    writeln!(text, "directory {:?}", config.directory.as_ref().map(|directory| store_url(&directory.store))).unwrap();
     text
+}
+
+fn store_url(address: &DirectoryAddress) -> String {
+    match address {
+        DirectoryAddress::Sqlite(path) => format!("sqlite:{}", path.display()),
+        DirectoryAddress::Mysql(url) | DirectoryAddress::Postgres(url) => url.expose().to_owned(),
+    }
 }
 
 /// One faulty config of the case files.
@@ -209,7 +216,7 @@ fn every_key_loads() {
     assert_eq!(sessions.secrets.len(), 2);
     assert!(matches!(&sessions.store, SessionStoreAddress::Redis { topology: RedisTopology::SingleTls, url }
         if url.expose() == "rediss://:hunter2@redis.example.com:6380/1"));
-    assert_eq!(config.directory.as_ref().unwrap().kind, DirectoryKind::Postgres);
+    assert!(matches!(config.directory.as_ref().unwrap().store, DirectoryAddress::Postgres(_)));
     assert_eq!(config.apps_dirs, [PathBuf::from("apps.d"), PathBuf::from("apps")]);
     let app = &config.apps[0].app;
     assert_eq!((app.front(), app.host_text()), ("/r/staff/reports/", Some("apps.example.com")));
@@ -377,7 +384,7 @@ fn the_mysql_variables_are_a_directory() {
         ("MYSQL_IP", "10.0.0.1:3306"),
         ("MYSQL_DB", "users"),
     ];
-    let url = |config: &Config| config.directory.as_ref().map(|directory| directory.url.expose().to_owned());
+    let url = |config: &Config| config.directory.as_ref().map(|directory| store_url(&directory.store));
     let expected = Some("mysql://joe:p%40ss%2Fword@10.0.0.1:3306/users".to_owned());
     assert_eq!(url(&load_environment(&[AUTH0.as_slice(), &mysql].concat()).unwrap()), expected);
     assert_eq!(url(&load("base_path: /x", &mysql).unwrap()), expected);

@@ -2,14 +2,14 @@
 //! Envoy's HTTP service call, the pages that browsers see, and the listener for
 //! operators.
 
-mod admin;
 mod answer;
+mod operator;
 mod page;
 pub mod pages;
 mod server;
 mod target;
 
-pub use admin::{AdminServer, Readiness, Status};
+pub use operator::{AdminServer, Readiness, Status};
 pub use server::{Aliases, HttpServer, Peer};
 
 #[cfg(test)]

@@ -8,12 +8,11 @@ use http_body::Body;
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 
 use super::answer::put;
-use super::pages::MAX_FORM;
 use super::server::plain;
 use crate::check::{OwnPages, Page, PageRequest, Sender};
 use crate::types::CanonicalPath;
 
-/// How long a form may take to arrive.
+/// How long a body may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The page that a request asks for, whoever asks.
@@ -31,9 +30,9 @@ where
     if path.encoded().refusal().is_some() {
         return ambiguous();
     }
-    // Nothing but a form has a body that means something.
-    let body = if parts.method == Method::POST {
-        match read(body).await {
+    // What only looks has no body that means something.
+    let body = if matches!(parts.method, Method::POST | Method::PUT | Method::PATCH | Method::DELETE) {
+        match read(body, pages.max_body(path.as_str())).await {
             Ok(body) => body,
             Err((status, text)) => return plain(status, text),
         }
@@ -53,21 +52,21 @@ where
     response(pages.answer(&request).await)
 }
 
-async fn read<B>(body: B) -> Result<Bytes, (StatusCode, &'static str)>
+async fn read<B>(body: B, most: usize) -> Result<Bytes, (StatusCode, &'static str)>
 where
     B: Body,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    const TOO_LARGE: (StatusCode, &str) = (StatusCode::PAYLOAD_TOO_LARGE, "The form is too large.\n");
-    let limit = u64::try_from(MAX_FORM).unwrap_or(u64::MAX);
+    const TOO_LARGE: (StatusCode, &str) = (StatusCode::PAYLOAD_TOO_LARGE, "The body is too large.\n");
+    let limit = u64::try_from(most).unwrap_or(u64::MAX);
     if body.size_hint().lower() > limit {
         return Err(TOO_LARGE);
     }
-    match tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, MAX_FORM).collect()).await {
+    match tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, most).collect()).await {
         Ok(Ok(whole)) => Ok(whole.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(TOO_LARGE),
-        Ok(Err(_)) => Err((StatusCode::BAD_REQUEST, "The form did not arrive whole.\n")),
-        Err(_) => Err((StatusCode::REQUEST_TIMEOUT, "The form took too long to arrive.\n")),
+        Ok(Err(_)) => Err((StatusCode::BAD_REQUEST, "The body did not arrive whole.\n")),
+        Err(_) => Err((StatusCode::REQUEST_TIMEOUT, "The body took too long to arrive.\n")),
     }
 }
 

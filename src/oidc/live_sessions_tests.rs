@@ -46,6 +46,8 @@ impl Vouch for Rotating {
             permissions: NameSet::default(),
             groups: NameSet::default(),
             claims: Arc::default(),
+            tiers: crate::types::TierSource::default(),
+            attributes: Arc::default(),
         }))
     }
 

@@ -61,6 +61,8 @@ fn caller(scopes: &str, permissions: &str, groups: &str) -> Principal {
         permissions: set(permissions),
         groups: set(groups),
         claims: Arc::default(),
+        tiers: crate::types::TierSource::default(),
+        attributes: Arc::default(),
     }
 }
 

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::issuer::IssuerSettings;
 use super::rejection::{Flaw, Rejection};
-use crate::types::{Email, NameSet, Principal, UnixTime};
+use crate::types::{Email, NameSet, Principal, TierSource, UnixTime};
 
 /// Claims that only other kinds of token carry: ID tokens (OIDC Core section
 /// 2), logout tokens (OIDC Back-Channel Logout section 2.4), and tokens bound
@@ -192,6 +192,8 @@ pub fn principal_of(claims: Map<String, Value>, settings: &IssuerSettings) -> Re
         permissions: name_set(&claims, &names.permissions, Separator::Space, "permissions")?,
         groups: name_set(&claims, &names.groups, Separator::None, "groups")?,
         claims: Arc::new(claims),
+        tiers: TierSource::default(),
+        attributes: Arc::default(),
     })
 }
 

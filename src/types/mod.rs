@@ -19,7 +19,7 @@ pub mod time;
 pub use fetch_url::{FetchUrl, FetchUrlError, is_loopback_authority, is_loopback_name};
 pub use host::Host;
 pub use ports::{Clock, Random, Tasks};
-pub use principal::{Email, NameSet, Principal, ProviderId};
+pub use principal::{Email, NameSet, Principal, ProviderId, TierSource};
 pub use reason::Reason;
 pub use request::{Protocol, RequestView};
 pub use resource::{CanonicalPath, EncodedSet};

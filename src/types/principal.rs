@@ -120,6 +120,28 @@ pub struct Principal {
     pub groups: NameSet,
     /// Every claim, for the headers an operator asked for by JSON pointer.
     pub claims: Arc<serde_json::Map<String, serde_json::Value>>,
+    /// What the tiers come from.
+    pub tiers: TierSource,
+    /// What the directory says besides; never a claim.
+    pub attributes: Arc<serde_json::Map<String, serde_json::Value>>,
+}
+
+/// What the tiers of a caller come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TierSource {
+    /// The grants of the policy, and besides them the tiers of these names with
+    /// all that they include.
+    Grants(NameSet),
+    /// The tiers of these names and nothing else: no scope, group or identity
+    /// opens anything. What a personal access token was made for, as far as its
+    /// owner holds it now.
+    Only(NameSet),
+}
+
+impl Default for TierSource {
+    fn default() -> Self {
+        Self::Grants(NameSet::default())
+    }
 }
 
 impl Principal {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 /// A moment of the wall clock: milliseconds since 1970-01-01T00:00:00Z.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct UnixTime(i64);
 
 impl UnixTime {

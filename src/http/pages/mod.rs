@@ -29,12 +29,13 @@ use std::time::Duration;
 
 pub use port::{SignIn, SignInFuture};
 
-pub(crate) use request::MAX_FORM;
+pub use request::Visit;
+
+use request::MAX_FORM;
 
 use content::{Content, Notice};
 use ipnet::IpNet;
 use portal::Indexed;
-use request::Visit;
 use route::{Route, Routes};
 
 use crate::apps::AppHealth;
@@ -88,6 +89,19 @@ pub struct Pages {
     public_host: Option<Host>,
     indexed: Indexed,
     health: Option<Arc<dyn AppHealth>>,
+    areas: Vec<Arc<dyn Area>>,
+}
+
+/// A part of the service's own paths that answers for itself, whatever the
+/// method: it says who may, and what it answers to others.
+pub trait Area: Send + Sync {
+    /// The answer to `visit`, at `below` its own path: empty, or `/` and more.
+    fn answer<'a>(&'a self, visit: &'a Visit<'a>, below: &'a str) -> Pin<Box<dyn Future<Output = Page> + Send + 'a>>;
+
+    /// The largest body that it reads, in bytes.
+    fn max_body(&self) -> usize {
+        MAX_FORM
+    }
 }
 
 /// Whose browser it is.
@@ -155,7 +169,17 @@ impl Pages {
             public_host,
             indexed: Indexed::default(),
             health: None,
+            areas: Vec::new(),
         }
+    }
+
+    /// The same, with everything below `path`, which is canonical and has no
+    /// trailing `/`, answered by `area`.
+    #[must_use]
+    pub fn with_area(mut self, path: String, area: Arc<dyn Area>) -> Self {
+        self.routes.add_area(path);
+        self.areas.push(area);
+        self
     }
 
     /// The same, with the health of apps on the portal.
@@ -166,6 +190,12 @@ impl Pages {
 
     async fn respond(&self, visit: &Visit<'_>) -> Page {
         let Some(route) = self.routes.find(visit.path()) else { return self.not_there(visit) };
+        if let Route::Area(place, below) = route {
+            return match self.areas.get(place) {
+                Some(area) => area.answer(visit, below).await,
+                None => self.not_there(visit),
+            };
+        }
         let methods = route.methods();
         if !methods.contains(&visit.method()) {
             return self.wrong_method(visit, methods);
@@ -195,7 +225,8 @@ impl Pages {
                 | Route::Sessions
                 | Route::Revoke,
                 None,
-            ) => self.not_there(visit),
+            )
+            | (Route::Area(..), _) => self.not_there(visit),
         }
     }
 
@@ -256,7 +287,8 @@ impl Pages {
             | Route::FrontChannel
             | Route::Me
             | Route::UserInfo
-            | Route::Jwks => None,
+            | Route::Jwks
+            | Route::Area(..) => None,
         }
     }
 
@@ -300,6 +332,13 @@ impl OwnPages for Pages {
 
     fn has_page(&self, path: &str) -> bool {
         self.routes.find(path).is_some()
+    }
+
+    fn max_body(&self, path: &str) -> usize {
+        match self.routes.find(path) {
+            Some(Route::Area(place, _)) => self.areas.get(place).map_or(MAX_FORM, |area| area.max_body()),
+            Some(_) | None => MAX_FORM,
+        }
     }
 
     fn answer<'a>(&'a self, request: &'a PageRequest<'a>) -> Pin<Box<dyn Future<Output = Page> + Send + 'a>> {

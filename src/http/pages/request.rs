@@ -12,10 +12,10 @@ use crate::session::BrowserCookies;
 use crate::types::{Protocol, RequestView};
 
 /// The largest form, in bytes.
-pub(crate) const MAX_FORM: usize = 64 * 1024;
+pub(super) const MAX_FORM: usize = 64 * 1024;
 
 /// One request with what its headers say.
-pub(super) struct Visit<'a> {
+pub struct Visit<'a> {
     request: &'a PageRequest<'a>,
     pub(super) cookies: BrowserCookies,
     request_id: Cow<'a, str>,
@@ -23,7 +23,7 @@ pub(super) struct Visit<'a> {
 
 /// Why a form is not read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum NoForm {
+pub(in crate::http) enum NoForm {
     TooLarge,
     /// The content type is another one.
     NotAForm,
@@ -42,25 +42,25 @@ impl<'a> Visit<'a> {
         Self { request, cookies: BrowserCookies::read(&values("cookie")), request_id }
     }
 
-    pub(super) fn method(&self) -> &'a str {
+    pub(in crate::http) fn method(&self) -> &'a str {
         self.request.method
     }
 
-    pub(super) fn path(&self) -> &'a str {
+    pub(in crate::http) fn path(&self) -> &'a str {
         self.request.path
     }
 
-    pub(super) fn query(&self) -> &'a [u8] {
+    pub(in crate::http) fn query(&self) -> &'a [u8] {
         self.request.query
     }
 
-    pub(super) fn body(&self) -> Option<&'a [u8]> {
+    pub(in crate::http) fn body(&self) -> Option<&'a [u8]> {
         self.request.body
     }
 
     /// Whether somebody looks at the answer in a browser window. A form that
     /// was sent is one navigation more.
-    pub(super) fn is_navigation(&self) -> bool {
+    pub(in crate::http) fn is_navigation(&self) -> bool {
         is_navigation(&RequestView {
             protocol: Protocol::ForwardAuth,
             method: "GET",
@@ -75,7 +75,7 @@ impl<'a> Visit<'a> {
 
     /// Whether the browser only fetches ahead, with nobody there (Fetch
     /// standard, `Sec-Purpose`; older browsers say `Purpose` or `X-Moz`).
-    pub(super) fn is_ahead(&self) -> bool {
+    pub(in crate::http) fn is_ahead(&self) -> bool {
         ["sec-purpose", "purpose", "x-purpose", "x-moz"]
             .iter()
             .flat_map(|name| self.values(name))
@@ -83,7 +83,7 @@ impl<'a> Visit<'a> {
     }
 
     /// Whether the page would be shown inside another one.
-    pub(super) fn is_framed(&self) -> bool {
+    pub(in crate::http) fn is_framed(&self) -> bool {
         self.values("sec-fetch-dest").any(|value| {
             [&b"iframe"[..], b"frame", b"embed", b"object", b"fencedframe"]
                 .iter()
@@ -93,7 +93,7 @@ impl<'a> Visit<'a> {
 
     /// Whether a request that changes something comes from a page of our own
     /// origin. A browser that does not say `Sec-Fetch-Site` says `Origin`.
-    pub(super) fn is_same_origin(&self, public_origin: &str) -> bool {
+    pub(in crate::http) fn is_same_origin(&self, public_origin: &str) -> bool {
         let mut sites = self.values("sec-fetch-site");
         if let Some(site) = sites.next() {
             return site == b"same-origin" && sites.next().is_none();
@@ -102,37 +102,37 @@ impl<'a> Visit<'a> {
     }
 
     /// The id by which the log knows the request: the proxy's, or one of our own.
-    pub(super) fn request_id(&self) -> &str {
+    pub(in crate::http) fn request_id(&self) -> &str {
         &self.request_id
     }
 
     /// The address that somebody asks from, where it is known; to count by.
-    pub(super) fn client(&self, trusted_proxies: &[IpNet]) -> Option<IpAddr> {
+    pub(in crate::http) fn client(&self, trusted_proxies: &[IpNet]) -> Option<IpAddr> {
         let forwarded_for: Vec<&[u8]> = self.values("x-forwarded-for").collect();
         client_address::find(self.request.sender, forwarded_for.into_iter(), trusted_proxies)
     }
 
-    pub(super) fn user_agent(&self) -> Cow<'a, str> {
+    pub(in crate::http) fn user_agent(&self) -> Cow<'a, str> {
         String::from_utf8_lossy(self.single("user-agent").unwrap_or_default())
     }
 
     /// Which languages whoever asks reads.
-    pub(super) fn accept_language(&self) -> Option<&'a [u8]> {
+    pub(in crate::http) fn accept_language(&self) -> Option<&'a [u8]> {
         self.single("accept-language")
     }
 
     /// The values of a parameter of the query, decoded.
-    pub(super) fn parameters(&self, name: &str) -> Vec<String> {
+    pub(in crate::http) fn parameters(&self, name: &str) -> Vec<String> {
         fields(self.request.query, name)
     }
 
     /// The value of a parameter that stands exactly once.
-    pub(super) fn parameter(&self, name: &str) -> Option<String> {
+    pub(in crate::http) fn parameter(&self, name: &str) -> Option<String> {
         once(self.parameters(name))
     }
 
     /// The form that was sent; no body is an empty form.
-    pub(super) fn form(&self) -> Result<Form<'a>, NoForm> {
+    pub(in crate::http) fn form(&self) -> Result<Form<'a>, NoForm> {
         let body = self.request.body.unwrap_or_default();
         if body.len() > MAX_FORM {
             return Err(NoForm::TooLarge);
@@ -144,11 +144,16 @@ impl<'a> Visit<'a> {
         if is_form || body.is_empty() { Ok(Form(body)) } else { Err(NoForm::NotAForm) }
     }
 
-    fn values(&self, name: &'a str) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+    /// The header names in lower case with their raw values.
+    pub(in crate::http) fn headers(&self) -> &'a [(&'a str, &'a [u8])] {
+        self.request.headers
+    }
+
+    pub(in crate::http) fn values(&self, name: &'a str) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         self.request.headers.iter().filter(move |(held, _)| *held == name).map(|(_, value)| *value)
     }
 
-    fn single(&self, name: &'a str) -> Option<&'a [u8]> {
+    pub(in crate::http) fn single(&self, name: &'a str) -> Option<&'a [u8]> {
         let mut values = self.values(name);
         let first = values.next()?;
         values.next().is_none().then_some(first)
@@ -157,11 +162,11 @@ impl<'a> Visit<'a> {
 
 /// The fields of a form.
 #[derive(Clone, Copy)]
-pub(super) struct Form<'a>(&'a [u8]);
+pub(in crate::http) struct Form<'a>(&'a [u8]);
 
 impl Form<'_> {
     /// The value of a field that stands exactly once.
-    pub(super) fn field(&self, name: &str) -> Option<String> {
+    pub(in crate::http) fn field(&self, name: &str) -> Option<String> {
         once(fields(self.0, name))
     }
 }

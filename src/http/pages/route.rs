@@ -19,6 +19,8 @@ pub(super) enum Route<'a> {
     Sessions,
     Revoke,
     Jwks,
+    /// What is below the path of an area, by the place of the area; the rest of the path.
+    Area(usize, &'a str),
 }
 
 impl Route<'_> {
@@ -30,6 +32,8 @@ impl Route<'_> {
             Self::Callback(_) | Self::FrontChannel => &["GET"],
             Self::Logout => &["GET", "HEAD", "POST"],
             Self::BackChannel | Self::Revoke => &["POST"],
+            // It says itself what it answers.
+            Self::Area(..) => &["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"],
         }
     }
 }
@@ -44,6 +48,8 @@ pub(super) struct Routes {
     portal_path: Option<String>,
     /// Where each provider sends browsers back to, as the config says.
     callbacks: Vec<(String, ProviderId)>,
+    /// Below which paths other parts of the service answer for themselves.
+    areas: Vec<String>,
 }
 
 impl Routes {
@@ -58,11 +64,21 @@ impl Routes {
             oauth2_proxy: *oauth2_proxy,
             portal_path: portal_path.clone(),
             callbacks,
+            areas: Vec::new(),
         }
     }
 
+    /// Gives everything below `path` to an area; its place.
+    pub(super) fn add_area(&mut self, path: String) -> usize {
+        self.areas.push(path);
+        self.areas.len().saturating_sub(1)
+    }
+
     /// The page that a canonical path names.
-    pub(super) fn find(&self, path: &str) -> Option<Route<'_>> {
+    pub(super) fn find<'p>(&'p self, path: &'p str) -> Option<Route<'p>> {
+        if let Some(area) = self.area(path) {
+            return Some(area);
+        }
         if let Some((_, provider)) = self.callbacks.iter().find(|(callback, _)| callback == path) {
             return Some(Route::Callback(provider));
         }
@@ -109,6 +125,13 @@ impl Routes {
 
     pub(super) fn to(&self, page: &str) -> String {
         format!("{}{page}", self.base_path)
+    }
+
+    fn area<'p>(&self, path: &'p str) -> Option<Route<'p>> {
+        self.areas.iter().enumerate().find_map(|(place, area)| {
+            let below = path.strip_prefix(area.as_str()).filter(|below| below.is_empty() || below.starts_with('/'));
+            below.map(|below| Route::Area(place, below))
+        })
     }
 
     fn below<'p>(&self, path: &'p str) -> Option<&'p str> {

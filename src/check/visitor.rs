@@ -1,0 +1,71 @@
+//! Who visits a page of the service itself: the same credentials as in a check,
+//! whose cookies and tokens count by the same rules.
+
+use std::sync::Arc;
+
+use super::checker::Checker;
+use super::judgement::{Caller, Check};
+use crate::policy::TokenPlaces;
+use crate::session::LiveSession;
+use crate::types::{Principal, Protocol, Reason, RequestView, TierSet};
+
+/// Who visits a page.
+#[derive(Debug, Clone)]
+pub enum Visitor {
+    /// Nobody, as far as can be told.
+    Nobody,
+    /// Somebody whose credentials do not count; the word is for the log.
+    Refused(Reason, &'static str),
+    /// Somebody.
+    Somebody(Guest),
+}
+
+/// Somebody whose credentials count now.
+#[derive(Debug, Clone)]
+pub struct Guest {
+    /// Who it is, with all that the directory says.
+    pub principal: Arc<Principal>,
+    /// The tiers that they hold now.
+    pub tiers: TierSet,
+    /// What they showed.
+    pub credential: Credential,
+}
+
+/// What somebody showed.
+#[derive(Debug, Clone)]
+pub enum Credential {
+    /// The cookie of a session. Browsers send it unasked: what changes something has to come from our own pages.
+    Session(Arc<LiveSession>),
+    /// A token in `Authorization`.
+    Bearer,
+}
+
+impl Checker {
+    /// Who sends these headers (names in lower case): by the one token in
+    /// `Authorization`, else by the session cookie.
+    pub async fn visitor(&self, headers: &[(&str, &[u8])]) -> Visitor {
+        let request = RequestView {
+            protocol: Protocol::ForwardAuth,
+            method: "GET",
+            target: b"/",
+            host: None,
+            headers,
+            route_tier: None,
+            route_app: None,
+            request_id: None,
+        };
+        let snapshot = self.snapshot();
+        let check = Check::new(self, &snapshot, &request);
+        let places = TokenPlaces { header: true, query: false, websocket_protocol: false };
+        let (principal, credential) = match self.known(|| check.caller_by(places)).await {
+            Caller::Token(verified, _) => (Arc::clone(verified.principal()), Credential::Bearer),
+            Caller::Session(live) => (Arc::clone(&live.principal), Credential::Session(live)),
+            Caller::Anonymous => return Visitor::Nobody,
+            Caller::BadToken(reason, cause) | Caller::BadCookie(reason, cause) => {
+                return Visitor::Refused(reason, cause);
+            }
+        };
+        let tiers = snapshot.policy.tiers().held_by(Some(&principal));
+        Visitor::Somebody(Guest { principal, tiers, credential })
+    }
+}

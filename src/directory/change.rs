@@ -1,0 +1,283 @@
+//! What may happen to a user, and what comes of it.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value};
+
+use super::user::{AsOf, Rights, ScimResource, TierGrant, User, UserId, UserKey};
+use crate::types::{Email, UnixTime};
+
+/// One change of one user.
+#[derive(Debug, Clone, PartialEq)]
+pub enum UserChange {
+    /// They signed in, or had their tokens renewed.
+    SignedIn(SignedIn),
+    /// The provider, or whoever speaks for it, says how they are.
+    Reported(Box<Report>),
+    /// The provider says that they are gone.
+    Gone {
+        /// As of when.
+        as_of: UnixTime,
+    },
+    /// An administrator refuses them.
+    Disable {
+        /// Why, for other administrators.
+        reason: Option<String>,
+    },
+    /// An administrator lets them in again, whoever refused them.
+    Enable,
+    /// An administrator gives a tier, or gives it anew with another end.
+    Grant(TierGrant),
+    /// An administrator takes a tier back.
+    Revoke {
+        /// The tier.
+        tier: String,
+    },
+    /// An administrator says which groups they are in.
+    SetGroups(BTreeSet<String>),
+    /// An administrator says what else is known of them.
+    SetAttributes(Map<String, Value>),
+    /// Tokens and sessions from before now count no more.
+    SignOut,
+}
+
+/// What a sign-in tells.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SignedIn {
+    /// When the provider said it: the time of the tokens.
+    pub as_of: UnixTime,
+    /// What the tokens grant.
+    pub rights: Rights,
+    /// The address.
+    pub email: Option<Email>,
+    /// The display name.
+    pub name: Option<String>,
+    /// The URL of the picture.
+    pub picture: Option<String>,
+}
+
+/// What somebody who speaks for the provider says of a user. `None` says nothing.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Report {
+    /// As of when. What is known as of later stays.
+    pub as_of: UnixTime,
+    /// What people type for them.
+    pub user_name: Option<String>,
+    /// The address, or that there is none.
+    pub email: Option<Option<Email>>,
+    /// The display name, or that there is none.
+    pub name: Option<Option<String>>,
+    /// The URL of the picture, or that there is none.
+    pub picture: Option<Option<String>>,
+    /// All groups they are in.
+    pub groups: Option<BTreeSet<String>>,
+    /// Whether they are not active.
+    pub disabled: Option<bool>,
+    /// What else is known.
+    pub attributes: Option<AttributesChange>,
+    /// What SCIM keeps.
+    pub scim: Option<ScimResource>,
+}
+
+/// How attributes change.
+#[derive(Debug, Clone, PartialEq)]
+pub enum AttributesChange {
+    /// These in place of all.
+    Replace(Map<String, Value>),
+    /// These besides the others; a `null` takes one away.
+    Merge(Map<String, Value>),
+}
+
+impl User {
+    /// What `change` makes of `before` at `now`; `None` where there is nothing
+    /// to change. A user who is not there is made, with `id`, by whoever vouches
+    /// for them and by an administrator. Version and sequence are the store's.
+    #[must_use]
+    pub fn apply(before: Option<&Self>, key: &UserKey, id: UserId, change: &UserChange, now: UnixTime) -> Option<Self> {
+        let known = match (before, change) {
+            (Some(user), _) => user.clone(),
+            (None, UserChange::Gone { .. } | UserChange::SignOut | UserChange::Revoke { .. } | UserChange::Enable) => {
+                return None;
+            }
+            (
+                None,
+                UserChange::SignedIn(_)
+                | UserChange::Reported(_)
+                | UserChange::Disable { .. }
+                | UserChange::Grant(_)
+                | UserChange::SetGroups(_)
+                | UserChange::SetAttributes(_),
+            ) => Self::new(id, key, now),
+        };
+        let mut user = known;
+        user.take(change, now);
+        if before == Some(&user) {
+            return None;
+        }
+        user.updated_at = now;
+        Some(user)
+    }
+
+    fn new(id: UserId, key: &UserKey, now: UnixTime) -> Self {
+        Self {
+            id,
+            key: key.clone(),
+            user_name: key.subject.to_string(),
+            email: None,
+            name: None,
+            picture: None,
+            groups: BTreeSet::new(),
+            rights: Rights::default(),
+            disabled_here: false,
+            disabled_there: false,
+            disabled_reason: None,
+            attributes: Map::new(),
+            grants: Vec::new(),
+            scim: None,
+            first_seen: None,
+            last_seen: None,
+            created_at: now,
+            updated_at: now,
+            valid_from: None,
+            deleted_at: None,
+            as_of: AsOf::default(),
+            version: 0,
+            sequence: 0,
+        }
+    }
+
+    fn take(&mut self, change: &UserChange, now: UnixTime) {
+        match change {
+            UserChange::SignedIn(told) => self.signed_in(told),
+            UserChange::Reported(report) => self.reported(report),
+            UserChange::Gone { as_of } => self.gone(*as_of, now),
+            UserChange::Disable { reason } => {
+                self.disabled_here = true;
+                self.disabled_reason.clone_from(reason);
+            }
+            UserChange::Enable => {
+                self.disabled_here = false;
+                self.disabled_there = false;
+                self.disabled_reason = None;
+            }
+            UserChange::Grant(grant) => {
+                self.grants.retain(|held| held.tier != grant.tier);
+                self.grants.push(grant.clone());
+                self.grants.sort_by(|one, other| one.tier.cmp(&other.tier));
+            }
+            UserChange::Revoke { tier } => self.grants.retain(|held| held.tier != *tier),
+            UserChange::SetGroups(groups) => {
+                self.groups.clone_from(groups);
+                self.as_of.groups = self.as_of.groups.max(Some(now));
+            }
+            UserChange::SetAttributes(attributes) => self.attributes.clone_from(attributes),
+            UserChange::SignOut => self.valid_from = self.valid_from.max(Some(now)),
+        }
+    }
+
+    /// Brings back who was deleted, where somebody vouches for them as of later.
+    /// Whether they are there then.
+    fn is_there(&mut self, as_of: UnixTime) -> bool {
+        match self.deleted_at {
+            Some(deleted_at) if as_of <= deleted_at => false,
+            Some(_) => {
+                self.deleted_at = None;
+                self.disabled_there = false;
+                true
+            }
+            None => true,
+        }
+    }
+
+    fn signed_in(&mut self, told: &SignedIn) {
+        if !self.is_there(told.as_of) {
+            return;
+        }
+        self.first_seen = Some(self.first_seen.map_or(told.as_of, |seen| seen.min(told.as_of)));
+        self.last_seen = self.last_seen.max(Some(told.as_of));
+        if self.as_of.rights <= Some(told.as_of) {
+            self.as_of.rights = Some(told.as_of);
+            self.rights.clone_from(&told.rights);
+        }
+        // Where SCIM manages them it is SCIM that says what they are called.
+        if self.scim.is_none() && self.as_of.profile <= Some(told.as_of) {
+            self.as_of.profile = Some(told.as_of);
+            self.email = told.email.clone().or_else(|| self.email.clone());
+            self.name = told.name.clone().or_else(|| self.name.clone());
+            self.picture = told.picture.clone().or_else(|| self.picture.clone());
+            if let Some(email) = &told.email {
+                email.address().clone_into(&mut self.user_name);
+            }
+        }
+    }
+
+    fn reported(&mut self, report: &Report) {
+        if !self.is_there(report.as_of) {
+            return;
+        }
+        let Report { as_of, user_name, email, name, picture, groups, disabled, attributes, scim } = report;
+        let as_of = Some(*as_of);
+        let tells = user_name.is_some() || email.is_some() || name.is_some() || picture.is_some();
+        if (tells || attributes.is_some() || scim.is_some()) && self.as_of.profile <= as_of {
+            self.as_of.profile = as_of;
+            take_over(&mut self.user_name, user_name.as_ref());
+            take_over(&mut self.email, email.as_ref());
+            take_over(&mut self.name, name.as_ref());
+            take_over(&mut self.picture, picture.as_ref());
+            if scim.is_some() {
+                self.scim.clone_from(scim);
+            }
+            match attributes {
+                Some(AttributesChange::Replace(all)) => self.attributes.clone_from(all),
+                Some(AttributesChange::Merge(some)) => merge(&mut self.attributes, some),
+                None => {}
+            }
+        }
+        if groups.is_some() && self.as_of.groups <= as_of {
+            self.as_of.groups = as_of;
+            take_over(&mut self.groups, groups.as_ref());
+        }
+        if disabled.is_some() && self.as_of.state <= as_of {
+            self.as_of.state = as_of;
+            take_over(&mut self.disabled_there, disabled.as_ref());
+        }
+    }
+
+    /// What stays of somebody who is deleted is that they were, that an
+    /// administrator had refused them, and that no token from before counts.
+    fn gone(&mut self, as_of: UnixTime, now: UnixTime) {
+        let known = [self.as_of.profile, self.as_of.groups, self.as_of.state].into_iter().max().flatten();
+        if known > Some(as_of) || self.deleted_at >= Some(as_of) {
+            return;
+        }
+        *self = Self {
+            disabled_here: self.disabled_here,
+            disabled_reason: self.disabled_reason.take(),
+            first_seen: self.first_seen,
+            last_seen: self.last_seen,
+            created_at: self.created_at,
+            updated_at: self.updated_at,
+            valid_from: self.valid_from.max(Some(now)),
+            deleted_at: Some(as_of),
+            version: self.version,
+            sequence: self.sequence,
+            ..Self::new(self.id, &self.key, now)
+        };
+    }
+}
+
+fn take_over<T: Clone>(held: &mut T, told: Option<&T>) {
+    if let Some(told) = told {
+        held.clone_from(told);
+    }
+}
+
+fn merge(held: &mut Map<String, Value>, told: &Map<String, Value>) {
+    for (name, value) in told {
+        if value.is_null() {
+            held.remove(name);
+        } else {
+            held.insert(name.clone(), value.clone());
+        }
+    }
+}

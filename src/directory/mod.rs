@@ -1,0 +1,35 @@
+//! Layer 3: the people the service knows, beyond what their tokens say.
+//!
+//! ```text
+//! sign-in, hook, SCIM, sync, administrator ─▶ UserChange ─apply─▶ User ─▶ store
+//!                                                                  │
+//!                           check ◀── Standing ◀── Directory ◀─────┘
+//! ```
+//!
+//! What a change makes of a user is a pure function ([`User::apply`]); a store
+//! runs it inside one transaction, so that whatever writes at the same time, one
+//! row with the right values comes of it. A check asks the [`Directory`], which
+//! knows the last records and is told of every change.
+
+mod access_token;
+mod audit;
+mod change;
+mod group;
+mod known;
+mod query;
+mod standing;
+mod store;
+mod user;
+
+pub use access_token::{AccessToken, AccessTokenId, AccessTokenSecret, NewAccessToken, StoredAccessToken, TokenHash};
+pub use audit::{Actor, AuditEntry, AuditPage, AuditQuery, NewAuditEntry};
+pub use change::{AttributesChange, Report, SignedIn, UserChange};
+pub use group::{Group, GroupChange, GroupId, GroupPage, GroupQuery, NewGroup};
+pub use known::{Because, Directory, DirectoryPorts};
+pub use query::{UserOrder, UserPage, UserQuery};
+pub use standing::{Grant, Standing};
+pub use store::{
+    ChangeRequest, Changed, Changes, DirectoryError, DirectoryFuture, EventId, Outcome, ReportRequest, UserDirectory,
+    UserRef,
+};
+pub use user::{AsOf, Rights, ScimResource, TierGrant, User, UserId, UserKey};
