@@ -8,7 +8,9 @@
 //! Nothing here opens a file or reads the environment: [`Sources`] brings the
 //! text, the variables and a way to read secret files.
 
+mod app_rules;
 mod apps;
+mod apps_file;
 mod check;
 mod directory;
 mod directory_file;
@@ -46,13 +48,14 @@ use serde::Deserialize;
 use serde_json::Value;
 
 pub use apps::{AppPlace, AppText};
+use apps_file::AppsDefaultsFile;
 use check::Check;
 pub use check::ReadSecret;
 pub use directory::{AccessTokens, Admin, Directory, DirectoryAddress, Hook, Scim, ScimSubject};
 pub use dotenv::with_dotenv;
 use fault::Fault;
 pub use fault::{ConfigError, ConfigErrors, Place};
-use file::{AppsDefaultsFile, ConfigFile, SessionsFile};
+use file::{ConfigFile, SessionsFile};
 pub use identity_provider::{IdentityProvider, Jwks, JwksSource};
 pub use listen::{Listen, ListenAddress, PublicUrl};
 pub use login::Login;

@@ -4,9 +4,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::apps_file::{NginxRoutesFile, RoutesFile};
 use super::check::Check;
 use super::fault::{Fault, quoted};
-use super::file::{NginxRoutesFile, RoutesFile};
 use super::node::push;
 use crate::apps::Upstream;
 

@@ -5,7 +5,8 @@ use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
-use super::file::{AppFile, ConfigFile};
+use super::apps_file::AppFile;
+use super::file::ConfigFile;
 use super::node::steps;
 
 /// The JSON Schema (draft 2020-12) of the config file as it is written, before

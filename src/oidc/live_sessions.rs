@@ -64,7 +64,7 @@ pub enum Refreshed {
     Renewed,
     /// The provider ended the grant, and the session with it.
     Ended,
-    /// It failed for now.
+    /// It failed, and the grant may still be good.
     Passing,
     /// The provider gave new tokens, and the store did not take them.
     Lost,

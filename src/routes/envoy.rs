@@ -1,16 +1,16 @@
 //! Envoy: a bootstrap, and the two resources that follow the apps (route
 //! configuration and clusters), for files that Envoy watches.
 
-use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use serde_json::{Map, Value, json};
 
+use super::envoy_clusters::{ClusterNames, HTTP_CLUSTER, service_cluster};
 use super::settings::{RouteError, RouteSettings, ServiceAddress};
 use super::table::{self, HostRoutes};
 use super::template::{self, escaped};
 use super::yaml::{self, COMMENT};
-use crate::apps::{App, Catalogue, Prefix, RouteTag, Upstream};
+use crate::apps::{App, Catalogue, Prefix, RouteTag};
 use crate::types::Host;
 
 const TEMPLATE: &str = include_str!("envoy.yaml.j2");
@@ -18,16 +18,10 @@ const TEMPLATE: &str = include_str!("envoy.yaml.j2");
 const ROUTES: &str = "ingress";
 const EXT_AUTHZ: &str = "envoy.filters.http.ext_authz";
 const PER_ROUTE: &str = "type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute";
-const HTTP_CLUSTER: &str = "tiergate_http";
 /// The file of the route configuration in the directory of live routes.
 pub(super) const ROUTES_FILE: &str = "routes.json";
 /// The file of the clusters there.
 pub(super) const CLUSTERS_FILE: &str = "clusters.json";
-
-/// The clusters of the apps. A cluster is named by the upstream that it leads
-/// to, so it never has to change: it is there or not.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct ClusterNames(BTreeSet<Upstream>);
 
 /// What follows the apps.
 #[derive(Debug, Clone)]
@@ -68,54 +62,8 @@ impl EnvoyResources {
     #[must_use]
     pub fn clusters_file(&self, clusters: &ClusterNames) -> String {
         let kind = "type.googleapis.com/envoy.config.cluster.v3.Cluster";
-        let resources = clusters.0.iter().map(|upstream| typed(kind, cluster(upstream, &self.trusted_ca)));
+        let resources = clusters.clusters(&self.trusted_ca).map(|cluster| typed(kind, cluster));
         discovery_response(&resources.map(yaml::without_comments).collect::<Vec<_>>())
-    }
-}
-
-impl ClusterNames {
-    fn of(settings: &RouteSettings, catalogue: &Catalogue) -> Self {
-        let upstreams = catalogue.apps().iter().map(|app| &app.upstream).chain(&settings.site);
-        Self(upstreams.map(Upstream::without_base).collect())
-    }
-
-    /// Those of a file of clusters, as far as it can be read.
-    #[must_use]
-    pub fn of_file(text: &str) -> Self {
-        let file: Value = serde_json::from_str(text).unwrap_or_default();
-        let resources = file.get("resources").and_then(Value::as_array).into_iter().flatten();
-        let names = resources.filter_map(|cluster| cluster.get("name")?.as_str());
-        Self(names.filter_map(|name| Upstream::parse(name).ok()).collect())
-    }
-
-    /// These and the others.
-    #[must_use]
-    pub fn with(&self, others: &Self) -> Self {
-        Self(self.0.union(&others.0).cloned().collect())
-    }
-
-    /// Whether all of the others are among these.
-    #[must_use]
-    pub fn contains(&self, others: &Self) -> bool {
-        others.0.is_subset(&self.0)
-    }
-
-    /// Whether one that is not among the others leads to a name, which has to be looked up first.
-    #[must_use]
-    pub fn holds_name_beyond(&self, others: &Self) -> bool {
-        self.0.difference(&others.0).any(|upstream| !upstream.is_address())
-    }
-
-    /// How many there are.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    /// Whether there is none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
     }
 }
 
@@ -128,7 +76,7 @@ pub(super) fn config(
     let own_clusters =
         json!([service_cluster("tiergate_grpc", &settings.grpc), service_cluster(HTTP_CLUSTER, &settings.http)]);
     let upstreams = ClusterNames::of(settings, catalogue);
-    let app_clusters: Vec<Value> = upstreams.0.iter().map(|upstream| cluster(upstream, &settings.trusted_ca)).collect();
+    let app_clusters: Vec<Value> = upstreams.clusters(&settings.trusted_ca).collect();
     let live = settings.envoy_dir.as_ref().map(|dir| {
         let dir = dir.trim_end_matches('/');
         json!({
@@ -180,7 +128,7 @@ fn route_configuration(settings: &RouteSettings, catalogue: &Catalogue) -> Value
     })
 }
 
-fn set(object: &mut Value, key: &str, value: Value) {
+pub(super) fn set(object: &mut Value, key: &str, value: Value) {
     if let Value::Object(object) = object {
         object.insert(key.to_owned(), value);
     }
@@ -338,114 +286,4 @@ client could tell protected names from free ones.";
             "response_headers_to_add": [overwrite("cache-control", "no-store"), overwrite("content-type", "text/plain")],
         }),
     }
-}
-
-fn cluster(upstream: &Upstream, trusted_ca: &str) -> Value {
-    let name = upstream.to_string();
-    let kind = if upstream.is_address() { "STATIC" } else { "STRICT_DNS" };
-    let mut cluster = json!({ "name": name, "type": kind });
-    if !upstream.is_address() {
-        // A name leads somewhere else within seconds, as in a cluster of containers.
-        set(&mut cluster, "dns_lookup_family", json!("V4_PREFERRED"));
-        set(&mut cluster, "dns_refresh_rate", json!("5s"));
-        set(&mut cluster, "dns_failure_refresh_rate", json!({ "base_interval": "1s", "max_interval": "5s" }));
-    }
-    set(&mut cluster, "connect_timeout", json!("1s"));
-    set(
-        &mut cluster,
-        "circuit_breakers",
-        json!({
-            "thresholds": [{
-                COMMENT: "WebSockets hold a request each for as long as they are open.",
-                "max_connections": 4096,
-                "max_pending_requests": 1024,
-                "max_requests": 4096,
-            }],
-        }),
-    );
-    if upstream.is_tls() {
-        set(&mut cluster, "transport_socket", tls(upstream, trusted_ca));
-    }
-    set(&mut cluster, "load_assignment", load_assignment(&name, &socket_address(upstream.address(), upstream.port())));
-    cluster
-}
-
-/// The certificate has to be of a known authority and for this very name.
-fn tls(upstream: &Upstream, trusted_ca: &str) -> Value {
-    let san_type = if upstream.is_address() { "IP_ADDRESS" } else { "DNS" };
-    let mut context = json!({
-        "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
-    });
-    if !upstream.is_address() {
-        set(&mut context, "sni", json!(upstream.address()));
-    }
-    set(
-        &mut context,
-        "common_tls_context",
-        json!({
-            "validation_context": {
-                "trusted_ca": { "filename": trusted_ca },
-                "match_typed_subject_alt_names": [{ "san_type": san_type, "matcher": { "exact": upstream.address() } }],
-            },
-        }),
-    );
-    json!({ "name": "envoy.transport_sockets.tls", "typed_config": context })
-}
-
-fn socket_address(host: &str, port: u16) -> Value {
-    json!({ "socket_address": { "address": host, "port_value": port } })
-}
-
-fn load_assignment(name: &str, address: &Value) -> Value {
-    json!({
-        "cluster_name": name,
-        "endpoints": [{ "lb_endpoints": [{ "endpoint": { "address": address } }] }],
-    })
-}
-
-fn service_cluster(name: &str, address: &ServiceAddress) -> Value {
-    let (is_name, address) = match address {
-        ServiceAddress::Tcp { host, port } => (host.parse::<std::net::IpAddr>().is_err(), socket_address(host, *port)),
-        ServiceAddress::Unix(path) => (false, json!({ "pipe": { "path": path } })),
-    };
-    let kind = if is_name { "STRICT_DNS" } else { "STATIC" };
-    let mut cluster = json!({ "name": name, "type": kind });
-    if is_name {
-        set(&mut cluster, "dns_lookup_family", json!("V4_PREFERRED"));
-    }
-    set(&mut cluster, "connect_timeout", json!("1s"));
-    if name != HTTP_CLUSTER {
-        set(
-            &mut cluster,
-            "typed_extension_protocol_options",
-            json!({
-                "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
-                    "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
-                    "explicit_http_config": {
-                        "http2_protocol_options": {
-                            "connection_keepalive": {
-                                COMMENT: "A connection that died without a word is noticed, instead of letting every check run into its timeout.",
-                                "interval": "30s",
-                                "timeout": "5s",
-                            },
-                        },
-                    },
-                },
-            }),
-        );
-        set(
-            &mut cluster,
-            "circuit_breakers",
-            json!({
-                "thresholds": [{
-                    COMMENT: "Every request through this proxy is one check; the default of 1024 at once would refuse requests under a long-poll load.",
-                    "max_connections": 1024,
-                    "max_pending_requests": 4096,
-                    "max_requests": 4096,
-                }],
-            }),
-        );
-    }
-    set(&mut cluster, "load_assignment", load_assignment(name, &address));
-    cluster
 }

@@ -6,6 +6,7 @@
 //! ```
 
 mod envoy;
+mod envoy_clusters;
 mod forward_auth;
 mod gateway_api;
 mod nginx;
@@ -16,7 +17,8 @@ mod yaml;
 
 use std::net::SocketAddr;
 
-pub use envoy::{ClusterNames, EnvoyResources};
+pub use envoy::EnvoyResources;
+pub use envoy_clusters::ClusterNames;
 pub use nginx::{routes as nginx_routes, routes_without as nginx_routes_without};
 pub use settings::{Proxy, RouteError, RouteSettings, ServiceAddress};
 

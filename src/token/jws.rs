@@ -1,4 +1,4 @@
-//! The compact JWS (RFC 7515 section 7.1), read strictly and not yet believed.
+//! The compact JWS (RFC 7515 section 7.1), read strictly; nothing in it is believed here.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
