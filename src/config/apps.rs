@@ -12,6 +12,7 @@ use super::apps_file::{AppFile, AppsDefaultsFile, AppsDirFile, PrefixFile};
 use super::check::Check;
 use super::fault::{ConfigErrors, Fault, quoted};
 use super::node::{Node, push};
+use super::own_paths::OwnPaths;
 use super::{Config, interpolate, schema, structure, yaml};
 use crate::apps::{App, AppId, AppName, AppPath, Assembled, Catalogue, Entry, Icon, Prefix, Upstream};
 use crate::policy::{Policy, nearest};
@@ -49,7 +50,7 @@ pub struct AppText<'a> {
 pub(crate) struct Context<'a> {
     /// `None` when the policy itself is faulty, so that rules cannot be judged.
     pub(crate) policy: Option<&'a Policy>,
-    pub(crate) base_path: &'a str,
+    pub(crate) own: &'a OwnPaths,
     pub(crate) defaults: &'a AppsDefaultsFile,
 }
 
@@ -80,7 +81,7 @@ impl Config {
                 slip
             }
         }));
-        let context = Context { policy: Some(&self.policy), base_path: &self.base_path, defaults: &self.apps_defaults };
+        let context = Context { policy: Some(&self.policy), own: &self.own_paths, defaults: &self.apps_defaults };
         match read_tree(&tree, text, &context, &mut faults) {
             Some(entry) if faults.is_empty() => Ok(entry),
             _ => Err(ConfigErrors::locate(text.file, &tree, &faults)),
@@ -172,7 +173,7 @@ pub(crate) fn read_dirs(written: Option<&AppsDirFile>, check: &mut Check<'_>) ->
 
 /// Judges the defaults as an app with any name would have them.
 pub(crate) fn check_defaults(defaults: &AppsDefaultsFile, check: &mut Check<'_>) {
-    let context = Context { policy: None, base_path: "", defaults };
+    let context = Context { policy: None, own: &OwnPaths::default(), defaults };
     let mut reading = Reading { context: &context, check, at: "/apps_defaults" };
     let (tier, name) = ("tier", AppName::parse("name").ok());
     let Some(name) = name else { return };
@@ -337,11 +338,11 @@ impl Reading<'_, '_> {
         let text = text.unwrap_or("/apps/{tier}/{name}").replace("{name}", name.as_str()).replace("{tier}", tier);
         let path =
             AppPath::parse(&text).map_err(|error| self.fault("path", error, "such as `/apps/{tier}/{name}`")).ok()?;
-        let base = self.context.base_path;
-        let is_own = !base.is_empty()
-            && path.prefix().strip_prefix(base).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-        if is_own {
-            let message = format!("`{path}` lies under `base_path`, where the service's own pages are");
+        if let Some(key) = self.context.own.key_at(&path) {
+            let message = match key {
+                "base_path" => format!("`{path}` lies under `base_path`, where the service's own pages are"),
+                _ => format!("`{path}` is a path of the service itself, by `{key}`"),
+            };
             self.fault("path", message, "serve the app at another path");
             return None;
         }

@@ -27,6 +27,7 @@ mod login;
 mod management;
 mod node;
 mod overlay;
+mod own_paths;
 mod policy;
 mod portal;
 mod restart;
@@ -61,6 +62,7 @@ pub use listen::{Listen, ListenAddress, PublicUrl};
 pub use login::Login;
 pub use management::{Introspection, Management, ManagementKind};
 use node::Node;
+use own_paths::OwnPaths;
 pub use portal::{NoFiles, Portal, ReadFiles};
 pub use routes::{NginxRoutes, Routes};
 pub use schema::schema;
@@ -119,6 +121,8 @@ pub struct Config {
     pub apps_dirs: Vec<PathBuf>,
     /// What apps have where they say nothing themselves.
     apps_defaults: AppsDefaultsFile,
+    /// Where no app is reached.
+    own_paths: OwnPaths,
     /// Apps written in the config itself.
     pub apps: Vec<Arc<Entry>>,
     /// What the proxies' configs need besides the apps, and the files of routes.
@@ -229,7 +233,9 @@ impl Config {
         let policy = policy::read(&policy_document, declared, check);
         let admin = Admin::read(&file.admin, policy.as_ref(), check);
         let apps_defaults = file.apps_defaults;
-        let context = apps::Context { policy: policy.as_ref(), base_path: &base_path, defaults: &apps_defaults };
+        let has_scim = directory.as_ref().is_some_and(|directory| directory.scim.is_some());
+        let own_paths = OwnPaths::new(&base_path, portal.path.as_deref(), &identity_providers, has_scim);
+        let context = apps::Context { policy: policy.as_ref(), own: &own_paths, defaults: &apps_defaults };
         apps::check_defaults(&apps_defaults, check);
         let apps = apps::read_inline(&file.apps, &context, check);
         if let (Some(policy), Some(public_url)) = (&policy, &public_url) {
@@ -256,6 +262,7 @@ impl Config {
             portal,
             apps_dirs,
             apps_defaults,
+            own_paths,
             apps,
             routes,
             notices: Vec::new(),
