@@ -7,11 +7,14 @@
 
 mod app_health;
 mod app_report;
+mod areas;
 mod background;
 mod build;
 mod catalogue;
 mod connection;
+mod counted_directory;
 mod counted_store;
+mod directory;
 mod envoy_routes;
 mod files;
 mod lines;

@@ -16,11 +16,13 @@ use tonic_health::pb::health_server::Health;
 
 use super::app_health::HealthKeeper;
 use super::app_report::AppReport;
+use super::areas::AreaParts;
 use super::background::Background;
 use super::build;
 use super::catalogue::CatalogueFiles;
 use super::connection::{Job, Speaks};
 use super::counted_store::watch_store;
+use super::directory::OpenedDirectory;
 use super::listener::Listener;
 use super::read_file::ReadFile;
 use super::readiness::{Operator, keep_metrics, tell_health};
@@ -41,7 +43,7 @@ use crate::http::pages::Pages;
 use crate::http::{AdminServer, Aliases, HttpServer};
 use crate::oidc::LiveSessions;
 use crate::session::SessionSource;
-use crate::types::{Clock, ProviderId, Random};
+use crate::types::{Clock, ProviderId, Random, Tasks};
 
 /// Runs the service until SIGTERM or SIGINT. `load` brings the config anew when
 /// one of its files changes, or on SIGHUP.
@@ -82,8 +84,13 @@ async fn run(start: LoadedConfig, config_files: Vec<ReadFile>, load: LoadConfig)
     let decisions = Arc::new(decisions);
     let refresh = Arc::new(AskProvider(Arc::clone(&keys)));
     let (background, running) = Background::start();
+    let tasks_beside: Arc<dyn Tasks> = Arc::new(background.clone());
+    let directory = match &config.directory {
+        Some(settings) => OpenedDirectory::open(settings, &clock, &random).await?.map(Arc::new),
+        None => None,
+    };
     let world = World {
-        http,
+        http: http.clone(),
         keys: Arc::<ProviderKeys>::clone(&keys),
         key_refresh: Arc::<AskProvider>::clone(&refresh),
         clock: Arc::clone(&clock),
@@ -95,9 +102,9 @@ async fn run(start: LoadedConfig, config_files: Vec<ReadFile>, load: LoadConfig)
         keys: Arc::<ProviderKeys>::clone(&keys),
         refresh,
         clock: Arc::clone(&clock),
-        random,
+        random: Arc::clone(&random),
         sessions: sign_in.as_ref().map(|parts| Arc::<LiveSessions>::clone(&parts.live) as Arc<dyn SessionSource>),
-        directory: None,
+        directory: directory.as_ref().map(|opened| Arc::clone(&opened.directory)),
     };
     let cache = TokenCache::new(u64::from(config.limits.token_cache));
     let checker = Arc::new(Checker::new(snapshot, cache, ports));
@@ -105,6 +112,18 @@ async fn run(start: LoadedConfig, config_files: Vec<ReadFile>, load: LoadConfig)
     let app_health = Arc::new(KnownHealth::default());
     let pages = Pages::new(build::page_settings(config), Arc::clone(&checker), Arc::clone(&clock), signing_in);
     let pages = pages.with_health(Arc::<KnownHealth>::clone(&app_health));
+    let areas = AreaParts {
+        config,
+        checker: &checker,
+        directory: directory.as_ref().map(|opened| &opened.directory),
+        sessions: sign_in.as_ref().map(|parts| &parts.sessions),
+        relying_party: sign_in.as_ref().map(|parts| &parts.relying_party),
+        http: &http,
+        clock: &clock,
+        random: &random,
+        tasks: &tasks_beside,
+    };
+    let pages = areas.register(pages);
     let log = Arc::<Decisions>::clone(&decisions);
     let check = CheckService::new(Arc::clone(&checker), log, Arc::clone(&clock)).with_pages(Arc::new(pages));
 
@@ -123,6 +142,9 @@ async fn run(start: LoadedConfig, config_files: Vec<ReadFile>, load: LoadConfig)
     if let Some(parts) = &sign_in {
         let works = Arc::clone(&parts.store_works);
         tasks.spawn(watch_store(Arc::clone(&parts.store), Arc::clone(&clock), works, stopping.clone()));
+    }
+    if let Some(opened) = &directory {
+        tasks.spawn(Arc::clone(opened).watch(stopping.clone()));
     }
     let (health, health_service) = tonic_health::server::health_reporter();
     tasks.spawn(keep_metrics(metrics.clone(), stopping.clone()));
@@ -184,7 +206,7 @@ async fn run(start: LoadedConfig, config_files: Vec<ReadFile>, load: LoadConfig)
         tokio::task::spawn_blocking(|| workers.join()).await.context("the workers could not be joined")?;
     }
     // They hold ways into the background, which ends when the last one is gone.
-    drop((sign_in, checker));
+    drop((sign_in, checker, tasks_beside));
     running.end().await;
     ended
 }

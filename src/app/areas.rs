@@ -1,0 +1,42 @@
+//! The areas of the service's own paths: hooks, SCIM, what administrators see,
+//! personal access tokens. Each of them is registered here.
+
+use std::sync::Arc;
+
+use crate::backend::http_client::HttpClient;
+use crate::check::Checker;
+use crate::config::Config;
+use crate::directory::Directory;
+use crate::http::pages::Pages;
+use crate::oidc::RelyingParty;
+use crate::session::Sessions;
+use crate::types::{Clock, Random, Tasks};
+
+/// What areas are made of.
+pub(super) struct AreaParts<'a> {
+    /// The config of the start.
+    pub(super) config: &'a Config,
+    /// Says who visits.
+    pub(super) checker: &'a Arc<Checker>,
+    /// The people; `None` where the config has no `directory`.
+    pub(super) directory: Option<&'a Arc<Directory>>,
+    /// The sessions; `None` where nobody signs in.
+    pub(super) sessions: Option<&'a Sessions>,
+    /// Speaks with providers for browsers; `None` where nobody signs in.
+    pub(super) relying_party: Option<&'a Arc<RelyingParty>>,
+    /// Speaks HTTP with others.
+    pub(super) http: &'a HttpClient,
+    /// Both clocks.
+    pub(super) clock: &'a Arc<dyn Clock>,
+    /// For ids, tokens and keys.
+    pub(super) random: &'a Arc<dyn Random>,
+    /// For what nobody waits for.
+    pub(super) tasks: &'a Arc<dyn Tasks>,
+}
+
+impl AreaParts<'_> {
+    /// `pages`, with every area that the config asks for.
+    pub(super) fn register(&self, pages: Pages) -> Pages {
+        pages
+    }
+}

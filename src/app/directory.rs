@@ -1,0 +1,128 @@
+//! The user directory as the service runs it: opened by the config, its errors
+//! counted, what others change in it followed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use metrics::gauge;
+use tokio::sync::watch;
+
+use super::counted_directory::CountedDirectory;
+use super::supervise::stopped;
+use crate::backend::causes::Causes;
+use crate::config::{self, DirectoryAddress};
+use crate::directory::{Directory, DirectoryPorts, UserDirectory};
+use crate::types::{Clock, Random};
+
+/// How often it is asked what changed.
+const FOLLOW_PERIOD: Duration = Duration::from_millis(250);
+/// As many failures in a row are an outage: one late answer, as of a busy
+/// machine, is none.
+const FAILURES_OF_OUTAGE: u32 = 4;
+/// After how many looks it is swept and shown to work.
+const LOOKS_TO_SWEEP: u32 = 240;
+/// After how many looks a database that could not be opened is tried again.
+const LOOKS_TO_OPEN: u32 = 4;
+
+/// The user directory with what keeps it.
+pub(super) struct OpenedDirectory {
+    pub(super) directory: Arc<Directory>,
+    store: Arc<CountedDirectory>,
+    address: DirectoryAddress,
+    clock: Arc<dyn Clock>,
+}
+
+impl OpenedDirectory {
+    /// Opens the directory that the config asks for. A server that does not answer
+    /// is tried again later: the service begins without it, and refuses whom it
+    /// cannot tell anything about.
+    ///
+    /// # Errors
+    /// When a file cannot be opened.
+    pub(super) async fn open(
+        settings: &config::Directory,
+        clock: &Arc<dyn Clock>,
+        random: &Arc<dyn Random>,
+    ) -> anyhow::Result<Option<Self>> {
+        let (kind, label) = match &settings.store {
+            DirectoryAddress::Sqlite(_) => ("sqlite", "directory_sqlite"),
+            DirectoryAddress::Mysql(_) => ("mysql", "directory_mysql"),
+            DirectoryAddress::Postgres(_) => ("postgres", "directory_postgres"),
+        };
+        let Some(opened) = open_store(&settings.store).await? else { return Ok(None) };
+        let store = Arc::new(CountedDirectory::new(kind, label));
+        store.opened(opened);
+        let ports = DirectoryPorts {
+            store: Arc::<CountedDirectory>::clone(&store),
+            clock: Arc::clone(clock),
+            random: Arc::clone(random),
+        };
+        let directory = Arc::new(Directory::new(ports));
+        let address = settings.store.clone();
+        Ok(Some(Self { directory, store, address, clock: Arc::clone(clock) }))
+    }
+
+    /// Follows what others change, until the service stops.
+    pub(super) fn watch(self: Arc<Self>, stopping: watch::Receiver<bool>) -> impl Future<Output = &'static str> {
+        async move { self.run(stopping).await }
+    }
+
+    async fn run(&self, stopping: watch::Receiver<bool>) -> &'static str {
+        let following = gauge!("tiergate_directory_following");
+        let mut stopped = Box::pin(stopped(stopping));
+        let mut period = tokio::time::interval(FOLLOW_PERIOD);
+        period.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let (mut looks, mut failures) = (0u32, 0u32);
+        loop {
+            tokio::select! {
+                () = &mut stopped => return "directory follower",
+                _ = period.tick() => {}
+            }
+            if !self.store.is_open() && looks.is_multiple_of(LOOKS_TO_OPEN) {
+                self.open_again().await;
+            }
+            match self.directory.follow().await {
+                Ok(()) => {
+                    if failures >= FAILURES_OF_OUTAGE {
+                        tracing::info!(store = self.store.kind(), "the user directory answers");
+                    }
+                    failures = 0;
+                    following.set(1.0);
+                }
+                Err(error) => {
+                    failures = failures.saturating_add(1);
+                    following.set(0.0);
+                    if failures == FAILURES_OF_OUTAGE {
+                        tracing::error!(
+                            store = self.store.kind(),
+                            error = %Causes(&error),
+                            "the user directory does not answer: what is known of people counts for `directory.max_stale`, \
+                             everybody else is refused (503) until it does"
+                        );
+                    }
+                }
+            }
+            if looks.is_multiple_of(LOOKS_TO_SWEEP) && failures == 0 {
+                // Both are counted as errors of the store where they fail.
+                let _ = self.store.probe(self.clock.now()).await;
+                let _ = self.store.sweep(self.clock.now()).await;
+            }
+            looks = looks.wrapping_add(1);
+        }
+    }
+
+    async fn open_again(&self) {
+        match open_store(&self.address).await {
+            Ok(Some(store)) => self.store.opened(store),
+            Ok(None) => {}
+            Err(error) => tracing::debug!(error = format!("{error:#}"), "the user directory cannot be opened"),
+        }
+    }
+}
+
+/// The store at an address.
+async fn open_store(address: &DirectoryAddress) -> anyhow::Result<Option<Arc<dyn UserDirectory>>> {
+    match address {
+        DirectoryAddress::Sqlite(_) | DirectoryAddress::Mysql(_) | DirectoryAddress::Postgres(_) => Ok(None),
+    }
+}
