@@ -7,6 +7,7 @@
 //! check        authenticate, evaluate, say the outcome    layer 5
 //! oidc         signing in and out at a provider           layer 4
 //! routes       the apps as configs of proxies             layer 4
+//! scim         what provisioning clients speak            layer 4
 //! session      what keeps people signed in                layer 3
 //! token        the strict gate for JWTs and key sets      layer 2
 //! policy, ui   tiers and rules; how the pages look        layer 1
@@ -40,6 +41,7 @@ pub mod http;
 pub mod oidc;
 pub mod policy;
 pub mod routes;
+pub mod scim;
 pub mod session;
 pub mod token;
 pub mod types;

@@ -82,7 +82,7 @@ pub trait OwnPages: Send + Sync {
     /// or one that the config puts elsewhere, such as a callback.
     fn owns(&self, path: &str) -> bool;
     /// Whether there is a page, or an endpoint for providers, at exactly this
-    /// canonical path.
+    /// canonical path, to which a proxy that asks about it may let anybody through.
     fn has_page(&self, path: &str) -> bool;
 
     /// The largest body that the page at a canonical path reads, in bytes.

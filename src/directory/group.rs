@@ -84,7 +84,7 @@ pub struct GroupChange {
     pub members: Option<Vec<UserId>>,
     /// These too.
     pub add: Vec<UserId>,
-    /// These no more.
+    /// These no more; who is not in it, or not there at all, does not matter.
     pub remove: Vec<UserId>,
 }
 
@@ -99,6 +99,8 @@ pub struct GroupQuery {
     pub member: Option<UserId>,
     /// Those after this name, which is the order.
     pub after: Option<String>,
+    /// How many to leave out; for clients that page by number (SCIM `startIndex`).
+    pub offset: u64,
     /// How many at most.
     pub limit: usize,
 }
@@ -108,6 +110,6 @@ pub struct GroupQuery {
 pub struct GroupPage {
     /// The groups.
     pub groups: Vec<Group>,
-    /// How many the query finds without `after` and `limit`.
+    /// How many the query finds without `after`, `offset` and `limit`.
     pub total: u64,
 }

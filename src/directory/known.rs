@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::access_token::{StoredAccessToken, TokenHash};
 use super::audit::Actor;
 use super::change::UserChange;
+use super::group::{Group, GroupChange, GroupId, NewGroup};
 use super::standing::Standing;
 use super::store::{ChangeRequest, Changed, DirectoryError, EventId, UserDirectory, UserRef};
 use super::user::{UserId, UserKey};
@@ -72,6 +73,47 @@ impl Directory {
         self.ports.store.change(request).await
     }
 
+    /// Makes a group; every check that begins after the answer knows it.
+    ///
+    /// # Errors
+    /// When it was not done, or that cannot be told.
+    pub async fn create_group(&self, group: NewGroup, actor: Actor) -> Result<Group, DirectoryError> {
+        let made = self.ports.store.create_group(group, actor, self.ports.clock.now()).await?;
+        self.follow().await?;
+        Ok(made)
+    }
+
+    /// Changes a group; every check that begins after the answer knows it.
+    ///
+    /// # Errors
+    /// When it was not done, or that cannot be told.
+    pub async fn change_group(
+        &self,
+        id: GroupId,
+        change: GroupChange,
+        expected_version: Option<u64>,
+        actor: Actor,
+    ) -> Result<Group, DirectoryError> {
+        let now = self.ports.clock.now();
+        let changed = self.ports.store.change_group(id, change, expected_version, actor, now).await?;
+        self.follow().await?;
+        Ok(changed)
+    }
+
+    /// Deletes a group; every check that begins after the answer knows it.
+    ///
+    /// # Errors
+    /// When it was not done, or that cannot be told.
+    pub async fn delete_group(
+        &self,
+        id: GroupId,
+        expected_version: Option<u64>,
+        actor: Actor,
+    ) -> Result<(), DirectoryError> {
+        self.ports.store.delete_group(id, expected_version, actor, self.ports.clock.now()).await?;
+        self.follow().await
+    }
+
     /// Takes over what other replicas changed, or this one without
     /// [`Self::change`]. To be called again and again.
     ///
@@ -85,7 +127,7 @@ impl Directory {
 /// What a change comes of.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Because {
-    /// The version that it is meant for; any where there is none.
+    /// The version that it is meant for, 0 for no record at all; any where there is none.
     pub expected_version: Option<u64>,
     /// The event, which counts once.
     pub event: Option<EventId>,

@@ -22,6 +22,8 @@ pub struct UserQuery {
     pub group: Option<String>,
     /// Users with a grant of this tier, ended or not.
     pub granted_tier: Option<String>,
+    /// Users that SCIM manages, or those that it does not.
+    pub is_scim: Option<bool>,
     /// The order.
     pub order: UserOrder,
     /// Those after this one in the order: the last of the page before.
@@ -42,6 +44,9 @@ pub enum UserOrder {
     LastSeen,
     /// By id.
     Id,
+    /// By when the record was made, then by id: who is added while somebody pages
+    /// comes after what was shown.
+    Created,
 }
 
 /// Users in the order of the query.

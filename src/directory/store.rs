@@ -67,7 +67,8 @@ pub struct ChangeRequest {
     pub actor: Actor,
     /// The id of somebody who has no record.
     pub new_id: UserId,
-    /// The version that the change is meant for; any where there is none.
+    /// The version that the change is meant for, 0 for no record at all; any where
+    /// there is none. Otherwise it is [`DirectoryError::Changed`].
     pub expected_version: Option<u64>,
     /// The event that it comes of, which counts once.
     pub event: Option<EventId>,

@@ -28,6 +28,7 @@ const HOUSE: &[Room] = &[
     Room { name: "apps", layer: 3, may_import: &["types", "policy"] },
     Room { name: "oidc", layer: 4, may_import: &["types", "token", "session", "directory"] },
     Room { name: "routes", layer: 4, may_import: &["types", "apps"] },
+    Room { name: "scim", layer: 4, may_import: &["types", "directory"] },
     Room {
         name: "check",
         layer: 5,
@@ -47,7 +48,7 @@ const HOUSE: &[Room] = &[
     Room {
         name: "http",
         layer: 6,
-        may_import: &["types", "ui", "policy", "token", "session", "directory", "apps", "oidc", "check"],
+        may_import: &["types", "ui", "policy", "token", "session", "directory", "apps", "oidc", "scim", "check"],
     },
     Room {
         name: "app",
@@ -62,6 +63,7 @@ const HOUSE: &[Room] = &[
             "apps",
             "oidc",
             "routes",
+            "scim",
             "check",
             "config",
             "backend",

@@ -102,6 +102,12 @@ pub trait Area: Send + Sync {
     fn max_body(&self) -> usize {
         MAX_FORM
     }
+
+    /// Whether a proxy that asks about it, in place of handing it on, lets anybody
+    /// through to wherever its route leads, as with a page that browsers look at.
+    fn passes_unasked(&self) -> bool {
+        true
+    }
 }
 
 /// Whose browser it is.
@@ -331,7 +337,11 @@ impl OwnPages for Pages {
     }
 
     fn has_page(&self, path: &str) -> bool {
-        self.routes.find(path).is_some()
+        match self.routes.find(path) {
+            Some(Route::Area(place, _)) => self.areas.get(place).is_some_and(|area| area.passes_unasked()),
+            Some(_) => true,
+            None => false,
+        }
     }
 
     fn max_body(&self, path: &str) -> usize {
