@@ -25,6 +25,8 @@ pub struct Catalogue {
     apps: Box<[Arc<App>]>,
     /// Positions by where the apps are served: host (empty for every host), then path.
     places: HashMap<Box<str>, HashMap<Box<str>, usize>>,
+    /// The apps as their rules were added to the policy.
+    sets: Box<[AppId]>,
 }
 
 /// What came of putting entries together.
@@ -90,6 +92,7 @@ impl Catalogue {
         let sets = kept.iter().filter_map(|position| entries.get(*position)).map(|entry| &entry.rules);
         let (policy, outcomes) = policy.with(sets);
         let app_at = |kept_at: usize| Some(&entries.get(*kept.get(kept_at)?)?.app);
+        let sets = (0..kept.len()).filter_map(app_at).map(|app| app.id.clone()).collect();
         let mut apps: Vec<Arc<App>> = Vec::with_capacity(kept.len());
         for (kept_at, (position, outcome)) in kept.iter().zip(outcomes).enumerate() {
             let conflict = match outcome {
@@ -108,7 +111,7 @@ impl Catalogue {
         conflicts.sort_by_key(|(position, _)| *position);
         let rank = |app: &App| policy.tiers().index(&app.id.tier);
         apps.sort_by(|left, right| (rank(left), &left.id).cmp(&(rank(right), &right.id)));
-        Assembled { catalogue: Self::of(apps), policy, conflicts }
+        Assembled { catalogue: Self { sets, ..Self::of(apps) }, policy, conflicts }
     }
 
     fn of(apps: Vec<Arc<App>>) -> Self {
@@ -117,7 +120,7 @@ impl Catalogue {
             let host = Box::from(app.host_text().unwrap_or_default());
             places.entry(host).or_default().insert(Box::from(app.path.prefix()), position);
         }
-        Self { apps: apps.into_boxed_slice(), places }
+        Self { apps: apps.into_boxed_slice(), places, sets: Box::default() }
     }
 
     /// The apps.
@@ -139,6 +142,12 @@ impl Catalogue {
             [app] => Found::One(app),
             [..] => Found::Several(found),
         }
+    }
+
+    /// The app whose rules are this set of the policy that goes with the catalogue.
+    #[must_use]
+    pub fn of_set(&self, set: usize) -> Option<&AppId> {
+        self.sets.get(set)
     }
 
     /// The app with the id `<tier>/<name>`.

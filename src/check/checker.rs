@@ -185,8 +185,16 @@ impl Checker {
     /// a verified token makes somebody known to [`Self::check`].
     #[must_use]
     pub fn what_if(&self, request: &RequestView<'_>, caller: Option<&Principal>) -> DecisionRecord {
-        let snapshot = self.snapshot.load_full();
-        let check = Check::new(self, &snapshot, request);
+        self.what_if_under(&self.snapshot.load(), request, caller)
+    }
+
+    pub(super) fn what_if_under(
+        &self,
+        snapshot: &Snapshot,
+        request: &RequestView<'_>,
+        caller: Option<&Principal>,
+    ) -> DecisionRecord {
+        let check = Check::new(self, snapshot, request);
         match check.begin(None) {
             Step::Ask(subject) => check.judge_principal(&subject, caller, None).record,
             Step::Done(outcome) => outcome.record,

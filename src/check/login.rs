@@ -69,6 +69,18 @@ impl LoginPlace {
         Some(Self { origin: Box::from(origin), host, url, account, sign_out })
     }
 
+    /// Scheme, host and port that browsers see.
+    #[must_use]
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    /// The address to sign in at, from where a browser comes back to `target`: path and query.
+    #[must_use]
+    pub fn sign_in(&self, target: &str) -> String {
+        self.with_return(Some(&target.to_owned()))
+    }
+
     /// Whether `host` is the one of the public origin, with its port.
     pub(super) fn is_at(&self, host: &Host) -> bool {
         self.host == *host

@@ -26,6 +26,7 @@ mod request_kind;
 mod service;
 mod token_cache;
 mod visitor;
+mod what_if;
 
 pub use assertion::{AssertionKeys, AssertionSettings};
 pub use body::{ErrorTemplate, TemplateError};
@@ -41,6 +42,7 @@ pub(crate) use request_kind::{is_navigation, is_request_id};
 pub use service::{CheckService, DecisionLog};
 pub use token_cache::{CacheResult, TokenCache};
 pub use visitor::{Credential, Guest, Visitor};
+pub use what_if::{CallerHas, CallerNames, Explanation, Question, QuestionError, Requires};
 
 pub use crate::token::KeyRefresh;
 

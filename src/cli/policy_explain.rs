@@ -7,8 +7,9 @@ use clap::Args;
 
 use super::load::{self, Failure};
 use super::token_inspect::verified_principal;
-use super::what_if::{CallerNames, Explanation, Question, WhatIf};
+use super::what_if::{WhatIf, principal};
 use super::{ConfigArg, Exit, Format};
+use crate::check::{CallerNames, Explanation, Question};
 use crate::policy::Rule;
 
 #[derive(Debug, Args)]
@@ -42,7 +43,7 @@ pub(super) struct ExplainArgs {
 pub(super) fn run(args: &ExplainArgs) -> Result<Exit, Failure> {
     let loaded = load::with_apps(&args.config)?;
     let config = &loaded.config;
-    let question = Question::new(&args.method, &args.url).map_err(Failure::Usage)?;
+    let question = Question::new(&args.method, &args.url).map_err(|error| Failure::Usage(error.into()))?;
     let names = CallerNames {
         scopes: args.scopes.clone(),
         permissions: args.permissions.clone(),
@@ -55,12 +56,12 @@ pub(super) fn run(args: &ExplainArgs) -> Result<Exit, Failure> {
                 .map_err(|rejection| anyhow!("the token does not verify: {rejection}; see `tiergate token inspect`"))?,
         ),
         (None, true) => None,
-        (None, false) => Some(Arc::new(names.principal(config)?)),
+        (None, false) => Some(Arc::new(principal(&names, config)?)),
     };
     if !question.has_host() && loaded.apps.policy.rules().any(Rule::names_host) {
         eprintln!("note: no host was given, so no rule with a `host` is considered");
     }
-    let explanation = WhatIf::new(&loaded)?.ask(question, caller);
+    let explanation = WhatIf::new(&loaded)?.ask(question, caller.as_deref());
     match args.format {
         Format::Text => out!("{}", text(&explanation)),
         Format::Json => {

@@ -10,15 +10,15 @@
 //! ```
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
 use serde::Deserialize;
 
 use super::load::{self, Failure};
-use super::what_if::{CallerNames, Explanation, Question, WhatIf};
+use super::what_if::{WhatIf, principal};
 use super::{ConfigArg, Exit};
+use crate::check::{CallerNames, Explanation, Question};
 use crate::config::Config;
 use crate::types::Principal;
 
@@ -119,11 +119,11 @@ fn run_case(case: &CaseFile, config: &Config, what_if: &WhatIf) -> anyhow::Resul
     let Some((method, url)) = case.request.split_once(' ') else {
         bail!("`request` is a method and a URL, such as `GET /apps/devel/x`");
     };
-    let explanation = what_if.ask(Question::new(method, url.trim())?, caller(case, config)?);
+    let explanation = what_if.ask(Question::new(method, url.trim())?, caller(case, config)?.as_ref());
     Ok(differences(&case.expect, &explanation))
 }
 
-fn caller(case: &CaseFile, config: &Config) -> anyhow::Result<Option<Arc<Principal>>> {
+fn caller(case: &CaseFile, config: &Config) -> anyhow::Result<Option<Principal>> {
     let nothing = CallerNames::default();
     let names = match &case.caller {
         // A case that passes because somebody was assumed to be there would show nothing.
@@ -131,7 +131,7 @@ fn caller(case: &CaseFile, config: &Config) -> anyhow::Result<Option<Arc<Princip
         Some(CallerFile::Names(names)) => names,
         Some(CallerFile::Keyword(CallerKeyword::Authenticated)) => &nothing,
     };
-    Ok(Some(Arc::new(names.principal(config)?)))
+    Ok(Some(principal(names, config)?))
 }
 
 fn differences(expect: &ExpectFile, found: &Explanation) -> Vec<String> {

@@ -3,9 +3,10 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use super::load::Loaded;
-use super::what_if::{CallerNames, Explanation, Question, WhatIf};
+use super::what_if::{WhatIf, principal};
 use super::*;
 use crate::app::load_apps;
+use crate::check::{CallerNames, Explanation, Question};
 use crate::config::{Config, NoFiles, Sources};
 
 const CONFIG: &str = r#"
@@ -32,11 +33,11 @@ fn config() -> Config {
 
 fn explain(url: &str, names: &CallerNames) -> Explanation {
     let config = config();
-    let caller = names.principal(&config).unwrap();
+    let caller = principal(names, &config).unwrap();
     let apps = load_apps(&config, &[].into());
     WhatIf::new(&Loaded { config, apps, variables: [].into() })
         .unwrap()
-        .ask(Question::new("GET", url).unwrap(), Some(caller.into()))
+        .ask(Question::new("GET", url).unwrap(), Some(&caller))
 }
 
 /// Whether the program ends with `code`.

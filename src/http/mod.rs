@@ -2,6 +2,7 @@
 //! Envoy's HTTP service call, the pages that browsers see, and the listener for
 //! operators.
 
+pub mod admin;
 mod answer;
 mod operator;
 mod page;

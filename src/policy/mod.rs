@@ -52,6 +52,20 @@ pub struct Policy {
     fingerprint: Box<str>,
 }
 
+/// Where a rule comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RuleOrigin {
+    /// It was written in the policy.
+    Written,
+    /// It came with a set.
+    Set {
+        /// Which one, by its position in [`Policy::with`].
+        set: usize,
+        /// Whether it is the one of the set's whole place.
+        is_implied: bool,
+    },
+}
+
 /// A rule of a policy.
 #[derive(Debug, Clone)]
 struct Kept {
@@ -112,6 +126,17 @@ impl Policy {
     /// The rules in written order, then those of each set that was added.
     pub fn rules(&self) -> impl ExactSizeIterator<Item = &Rule> {
         self.rules.iter().map(|kept| kept.rule.as_ref())
+    }
+
+    /// The same with where each comes from.
+    pub fn rules_with_origin(&self) -> impl ExactSizeIterator<Item = (&Rule, RuleOrigin)> {
+        self.rules.iter().map(|kept| {
+            let origin = match kept.set {
+                None => RuleOrigin::Written,
+                Some(set) => RuleOrigin::Set { set, is_implied: kept.implied },
+            };
+            (kept.rule.as_ref(), origin)
+        })
     }
 
     /// The rules that are about a part of the place below `front`, so that they

@@ -5,6 +5,8 @@ use super::document::{ConditionFile, EncodedFile, RuleFile, TokenPlaceFile};
 use super::error::{PolicyError, PolicyErrorKind};
 use super::names::Names;
 use super::pattern::{Pattern, Segment};
+use super::requirement::Requirement;
+use super::tiers::Tiers;
 use crate::types::{EncodedSet, Host, TierIndex};
 
 /// The tier a rule asks for.
@@ -71,6 +73,26 @@ impl Rule {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The methods that it covers; all where there are none.
+    pub fn methods(&self) -> impl Iterator<Item = &str> {
+        self.methods.iter().map(AsRef::as_ref)
+    }
+
+    /// Everything that it asks for, in words for the operator.
+    #[must_use]
+    pub fn requirement<'p>(&'p self, tiers: &'p Tiers) -> Requirement<'p> {
+        Requirement { conditions: &self.conditions, beside: None, path_tier: None, tiers }
+    }
+
+    /// The tier that it always asks for; none where the path names one.
+    #[must_use]
+    pub fn fixed_tier(&self) -> Option<TierIndex> {
+        match self.tier {
+            Some(RuleTier::Fixed(tier)) => Some(tier),
+            Some(RuleTier::FromSegment(_)) | None => None,
+        }
     }
 
     /// Whether it is for what no other rule covers: the path `/**`.

@@ -96,6 +96,12 @@ impl Tiers {
         (0..self.tiers.len()).filter_map(TierIndex::new)
     }
 
+    /// The tier itself and all that it includes, however deep.
+    #[must_use]
+    pub fn contained(&self, tier: TierIndex) -> TierSet {
+        self.tiers.get(tier.position()).map_or(TierSet::EMPTY, |tier| tier.contains)
+    }
+
     /// All tiers the caller holds: those granted and all that they include.
     #[must_use]
     pub fn held_by(&self, caller: Option<&Principal>) -> TierSet {
