@@ -6,6 +6,7 @@
 //! grpc, http   the wire of each proxy protocol            layer 6
 //! check        authenticate, evaluate, say the outcome    layer 5
 //! oidc         signing in and out at a provider           layer 4
+//! management   a provider's own word about its users      layer 4
 //! routes       the apps as configs of proxies             layer 4
 //! scim         what provisioning clients speak            layer 4
 //! session      what keeps people signed in                layer 3
@@ -38,6 +39,7 @@ pub mod config;
 pub mod directory;
 pub mod grpc;
 pub mod http;
+pub mod management;
 pub mod oidc;
 pub mod policy;
 pub mod routes;

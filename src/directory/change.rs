@@ -71,12 +71,24 @@ pub struct Report {
     pub picture: Option<Option<String>>,
     /// All groups they are in.
     pub groups: Option<BTreeSet<String>>,
+    /// Groups that they came into or left, after `groups`; the others stay.
+    pub membership: Option<Membership>,
     /// Whether they are not active.
     pub disabled: Option<bool>,
     /// What else is known.
     pub attributes: Option<AttributesChange>,
     /// What SCIM keeps.
     pub scim: Option<ScimResource>,
+}
+
+/// Groups that somebody came into or left.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Membership {
+    /// They are in these now.
+    pub joined: BTreeSet<String>,
+    /// They are in these no more. This counts also where it comes late: keeping
+    /// a group too long would be worse than losing it too early.
+    pub left: BTreeSet<String>,
 }
 
 /// How attributes change.
@@ -215,7 +227,7 @@ impl User {
         if !self.is_there(report.as_of) {
             return;
         }
-        let Report { as_of, user_name, email, name, picture, groups, disabled, attributes, scim } = report;
+        let Report { as_of, user_name, email, name, picture, groups, membership, disabled, attributes, scim } = report;
         let as_of = Some(*as_of);
         let tells = user_name.is_some() || email.is_some() || name.is_some() || picture.is_some();
         if (tells || attributes.is_some() || scim.is_some()) && self.as_of.profile <= as_of {
@@ -236,6 +248,13 @@ impl User {
         if groups.is_some() && self.as_of.groups <= as_of {
             self.as_of.groups = as_of;
             take_over(&mut self.groups, groups.as_ref());
+        }
+        if let Some(Membership { joined, left }) = membership {
+            if self.as_of.groups <= as_of {
+                self.as_of.groups = as_of;
+                self.groups.extend(joined.iter().cloned());
+            }
+            self.groups.retain(|group| !left.contains(group));
         }
         if disabled.is_some() && self.as_of.state <= as_of {
             self.as_of.state = as_of;

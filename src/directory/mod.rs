@@ -23,7 +23,7 @@ mod user;
 
 pub use access_token::{AccessToken, AccessTokenId, AccessTokenSecret, NewAccessToken, StoredAccessToken, TokenHash};
 pub use audit::{Actor, AuditEntry, AuditPage, AuditQuery, NewAuditEntry};
-pub use change::{AttributesChange, Report, SignedIn, UserChange};
+pub use change::{AttributesChange, Membership, Report, SignedIn, UserChange};
 pub use group::{Group, GroupChange, GroupId, GroupPage, GroupQuery, NewGroup};
 pub use known::{Because, Directory, DirectoryPorts};
 pub use query::{UserOrder, UserPage, UserQuery};
