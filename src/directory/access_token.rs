@@ -1,6 +1,7 @@
 //! Personal access tokens: what scripts show in place of a person.
 
 use std::fmt;
+use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
 
@@ -13,6 +14,9 @@ const PREFIX: &str = "tgp_";
 const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 /// 43 letters carry 256 bits.
 const LENGTH: usize = 43;
+
+/// How long a token that ended stays in the list of its owner.
+pub const KEPT_AFTER_END: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// The SHA-256 of a token: all that is kept of it. Tokens are 256 random bits,
 /// so nothing slower would protect them better.
@@ -119,6 +123,24 @@ pub struct NewAccessToken {
     pub tiers: Vec<String>,
     /// When it ends.
     pub expires_at: UnixTime,
+}
+
+impl NewAccessToken {
+    /// What is kept of it from `now` on.
+    #[must_use]
+    pub fn begun(self, now: UnixTime) -> (TokenHash, AccessToken) {
+        let Self { id, hash, owner, name, tiers, expires_at } = self;
+        let (created_at, revoked_at, last_used_at) = (now, None, None);
+        (hash, AccessToken { id, owner, name, tiers, created_at, expires_at, revoked_at, last_used_at })
+    }
+}
+
+impl AccessToken {
+    /// When it ends or has ended; it counts before.
+    #[must_use]
+    pub fn ended_at(&self) -> UnixTime {
+        self.revoked_at.map_or(self.expires_at, |revoked_at| revoked_at.min(self.expires_at))
+    }
 }
 
 /// A token as its owner and administrators see it.

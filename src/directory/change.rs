@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
+use super::query::fold;
 use super::user::{AsOf, Rights, ScimResource, TierGrant, User, UserId, UserKey};
 use crate::types::{Email, UnixTime};
 
@@ -128,6 +129,17 @@ impl User {
         }
         user.updated_at = now;
         Some(user)
+    }
+
+    /// Whether SCIM gives this user a name by `change` that it may give to one
+    /// user of a provider only (RFC 7643 section 4.1.1).
+    #[must_use]
+    pub fn claims_user_name(&self, before: Option<&Self>, change: &UserChange) -> bool {
+        let by_scim = matches!(change, UserChange::Reported(report) if report.scim.is_some());
+        let held = before.filter(|user| user.is_managed_at(&self.key.provider));
+        by_scim
+            && self.is_managed_at(&self.key.provider)
+            && held.is_none_or(|user| fold(&user.user_name) != fold(&self.user_name))
     }
 
     fn new(id: UserId, key: &UserKey, now: UnixTime) -> Self {
@@ -300,3 +312,7 @@ fn merge(held: &mut Map<String, Value>, told: &Map<String, Value>) {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "change_tests.rs"]
+mod tests;

@@ -1,8 +1,10 @@
 //! Groups, as SCIM speaks of them (RFC 7643 section 4.2).
 
+use std::collections::BTreeSet;
 use std::fmt;
 
-use super::user::{UserId, parse_hex};
+use super::change::UserChange;
+use super::user::{User, UserId, parse_hex};
 use crate::types::{Random, UnixTime};
 
 /// The directory's own name for a group.
@@ -112,4 +114,60 @@ pub struct GroupPage {
     pub groups: Vec<Group>,
     /// How many the query finds without `after`, `offset` and `limit`.
     pub total: u64,
+}
+
+impl NewGroup {
+    /// The group as it begins.
+    #[must_use]
+    pub fn begun(&self, now: UnixTime) -> Group {
+        Group {
+            id: self.id,
+            name: self.name.clone(),
+            external_id: self.external_id.clone(),
+            created_at: now,
+            updated_at: now,
+            version: 1,
+        }
+    }
+}
+
+impl GroupChange {
+    /// Who is in the group after it.
+    #[must_use]
+    pub fn members_of(&self, members: &BTreeSet<UserId>) -> BTreeSet<UserId> {
+        let mut members =
+            self.members.as_ref().map_or_else(|| members.clone(), |members| members.iter().copied().collect());
+        members.extend(&self.add);
+        members.retain(|member| !self.remove.contains(member));
+        members
+    }
+
+    /// What it makes of the group's own fields, which count one change more.
+    #[must_use]
+    pub fn applied_to(&self, group: &Group, now: UnixTime) -> Group {
+        Group {
+            name: self.name.clone().unwrap_or_else(|| group.name.clone()),
+            external_id: self.external_id.clone().unwrap_or_else(|| group.external_id.clone()),
+            updated_at: now,
+            version: group.version.saturating_add(1),
+            ..group.clone()
+        }
+    }
+}
+
+impl User {
+    /// The user as they are when a group that was called `old` is called `new`
+    /// and they are in it or not; `None` where that changes nothing.
+    #[must_use]
+    pub fn regrouped(&self, old: Option<&str>, new: Option<&str>, now: UnixTime) -> Option<Self> {
+        let mut groups = self.groups.clone();
+        if let Some(old) = old {
+            groups.remove(old);
+        }
+        groups.extend(new.map(str::to_owned));
+        if groups == self.groups {
+            return None;
+        }
+        Self::apply(Some(self), &self.key, self.id, &UserChange::SetGroups(groups), now)
+    }
 }

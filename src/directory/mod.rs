@@ -19,14 +19,17 @@ mod known;
 mod query;
 mod standing;
 mod store;
+mod trail;
 mod user;
 
-pub use access_token::{AccessToken, AccessTokenId, AccessTokenSecret, NewAccessToken, StoredAccessToken, TokenHash};
+pub use access_token::{
+    AccessToken, AccessTokenId, AccessTokenSecret, KEPT_AFTER_END, NewAccessToken, StoredAccessToken, TokenHash,
+};
 pub use audit::{Actor, AuditEntry, AuditPage, AuditQuery, NewAuditEntry};
 pub use change::{AttributesChange, Membership, Report, SignedIn, UserChange};
 pub use group::{Group, GroupChange, GroupId, GroupPage, GroupQuery, NewGroup};
 pub use known::{Because, Directory, DirectoryPorts};
-pub use query::{UserOrder, UserPage, UserQuery};
+pub use query::{UserOrder, UserPage, UserQuery, fold, sort_name};
 pub use standing::{Grant, Standing};
 pub use store::{
     ChangeRequest, Changed, Changes, DirectoryError, DirectoryFuture, EventId, Outcome, ReportRequest, UserDirectory,

@@ -148,6 +148,12 @@ impl User {
         self.disabled_here || self.disabled_there
     }
 
+    /// Whether the SCIM client of `provider` manages them.
+    #[must_use]
+    pub fn is_managed_at(&self, provider: &ProviderId) -> bool {
+        self.scim.is_some() && self.deleted_at.is_none() && self.key.provider == *provider
+    }
+
     /// What people are called: by name, else by address, else as they sign in.
     #[must_use]
     pub fn shown_name(&self) -> &str {

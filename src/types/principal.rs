@@ -80,6 +80,12 @@ impl Email {
         &self.address
     }
 
+    /// Whether the provider verified it.
+    #[must_use]
+    pub const fn is_verified(&self) -> bool {
+        self.verified
+    }
+
     /// Whether there is exactly one `@` with something on both sides of it.
     #[must_use]
     pub fn is_well_formed(&self) -> bool {
