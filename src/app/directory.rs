@@ -63,11 +63,7 @@ impl OpenedDirectory {
     }
 
     /// Follows what others change, until the service stops.
-    pub(super) fn watch(self: Arc<Self>, stopping: watch::Receiver<bool>) -> impl Future<Output = &'static str> {
-        async move { self.run(stopping).await }
-    }
-
-    async fn run(&self, stopping: watch::Receiver<bool>) -> &'static str {
+    pub(super) async fn watch(self: Arc<Self>, stopping: watch::Receiver<bool>) -> &'static str {
         let following = gauge!("tiergate_directory_following");
         let mut stopped = Box::pin(stopped(stopping));
         let mut period = tokio::time::interval(FOLLOW_PERIOD);

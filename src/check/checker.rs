@@ -147,7 +147,8 @@ impl Checker {
             }
         };
         let caller = self.known(|| check.caller(&subject)).await;
-        check.judge(&subject, &caller)
+        let admitted = self.admit(caller).await;
+        check.judge(&subject, &admitted)
     }
 
     /// Who calls, once what has to be waited for is there.

@@ -139,6 +139,7 @@ impl SessionSource for FakeSessions {
             Ok(Arc::new(LiveSession {
                 key: SessionKey::of(id),
                 principal: caller("access:devel"),
+                signed_in_at: UnixTime::from_secs(1_799_990_000),
                 ends_at,
                 set_cookie,
             }))

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use super::admission::{Admitted, Barred, Shown};
 use super::checker::{Checker, Generation, Snapshot};
 use super::credentials::{self, Credentials};
 use super::login::LostSession;
@@ -16,7 +17,7 @@ use crate::session::{BrowserCookies, LiveSession, SessionCookie, SessionId, SetC
 use crate::token::{Rejection, VerifiedToken};
 use crate::types::{CanonicalPath, Host, Principal, Protocol, ProviderId, Reason, RequestView, TierIndex};
 
-/// Who calls, as far as that can be told.
+/// Who calls, as far as that can be told by what they show.
 pub(super) enum Caller {
     Token(Arc<VerifiedToken>, CacheResult),
     Session(Arc<LiveSession>),
@@ -25,6 +26,21 @@ pub(super) enum Caller {
     BadToken(Reason, &'static str),
     /// A session cookie is there and opens nothing.
     BadCookie(Reason, &'static str),
+}
+
+/// Why credentials that are there do not count.
+#[derive(Clone, Copy)]
+pub(super) struct Refused<'a> {
+    reason: Reason,
+    cause: &'static str,
+    /// Who is told so by name.
+    whom: Option<&'a Principal>,
+}
+
+impl Refused<'_> {
+    const fn of(reason: Reason, cause: &'static str) -> Self {
+        Self { reason, cause, whom: None }
+    }
 }
 
 /// What has to be waited for before it can be told who calls.
@@ -258,22 +274,23 @@ impl<'s, 'r> Check<'s, 'r> {
         }
     }
 
-    pub(super) fn judge(&self, subject: &Subject<'_>, caller: &Caller) -> CheckOutcome {
-        match caller {
-            Caller::Token(verified, cache) => {
-                let mut outcome = self.judge_principal(subject, Some(verified.principal()), None);
+    pub(super) fn judge(&self, subject: &Subject<'_>, admitted: &Admitted) -> CheckOutcome {
+        match admitted {
+            Admitted::Somebody(principal, Shown::Token(cache)) => {
+                let mut outcome = self.judge_principal(subject, Some(principal), None);
                 outcome.record.token = Some(*cache);
                 outcome
             }
-            Caller::Session(live) => self.judge_session(subject, live),
-            Caller::Anonymous => self.judge_principal(subject, None, None),
-            Caller::BadToken(reason, cause) => {
-                let mut outcome = self.judge_principal(subject, None, Some((*reason, *cause)));
+            Admitted::Somebody(principal, Shown::Session(live)) => self.judge_session(subject, principal, live),
+            Admitted::Barred(principal, shown, barred) => self.judge_barred(subject, principal, shown, *barred),
+            Admitted::Anonymous => self.judge_principal(subject, None, None),
+            Admitted::BadToken(reason, cause) => {
+                let mut outcome = self.judge_principal(subject, None, Some(Refused::of(*reason, cause)));
                 outcome.record.token = Some(CacheResult::Rejected);
                 outcome
             }
-            Caller::BadCookie(reason, cause) => {
-                let mut outcome = self.judge_principal(subject, None, Some((*reason, *cause)));
+            Admitted::BadCookie(reason, cause) => {
+                let mut outcome = self.judge_principal(subject, None, Some(Refused::of(*reason, cause)));
                 // Of a session that could not be looked up nothing is known: its cookie stays.
                 if *reason == Reason::SessionExpired {
                     outcome.set_cookie(SetCookie::clear_session());
@@ -283,15 +300,39 @@ impl<'s, 'r> Check<'s, 'r> {
         }
     }
 
-    fn judge_session(&self, subject: &Subject<'_>, live: &LiveSession) -> CheckOutcome {
+    fn judge_session(&self, subject: &Subject<'_>, principal: &Principal, live: &LiveSession) -> CheckOutcome {
         let mut outcome = if self.is_foreign_websocket(subject) {
-            let refused = (Reason::InsufficientPermission, "websocket_origin");
+            let refused = Refused::of(Reason::InsufficientPermission, "websocket_origin");
             self.judge_principal(subject, None, Some(refused))
         } else {
-            self.judge_principal(subject, Some(&live.principal), None)
+            self.judge_principal(subject, Some(principal), None)
         };
         if let Some(cookie) = &live.set_cookie {
             outcome.set_cookie(cookie.clone());
+        }
+        outcome
+    }
+
+    /// Somebody who is not let in goes where nobody is asked for, as nobody. The
+    /// cookie of a session stays, so that they can sign out, unless it is over.
+    fn judge_barred(
+        &self,
+        subject: &Subject<'_>,
+        principal: &Principal,
+        shown: &Shown,
+        Barred { reason, cause }: Barred,
+    ) -> CheckOutcome {
+        let whom = (reason == Reason::DisabledUser).then_some(principal);
+        let mut outcome = self.judge_principal(subject, None, Some(Refused { reason, cause, whom }));
+        outcome.record.speaks_of(principal);
+        match shown {
+            Shown::Token(cache) => outcome.record.token = Some(*cache),
+            Shown::Session(_) if reason == Reason::SessionExpired => outcome.set_cookie(SetCookie::clear_session()),
+            Shown::Session(live) => {
+                if let Some(cookie) = &live.set_cookie {
+                    outcome.set_cookie(cookie.clone());
+                }
+            }
         }
         outcome
     }
@@ -311,7 +352,7 @@ impl<'s, 'r> Check<'s, 'r> {
         &self,
         subject: &Subject<'_>,
         principal: Option<&Principal>,
-        refused: Option<(Reason, &'static str)>,
+        refused: Option<Refused<'_>>,
     ) -> CheckOutcome {
         if let Some(preflight) = &subject.preflight {
             return self.answer_preflight(subject, preflight);
@@ -329,7 +370,10 @@ impl<'s, 'r> Check<'s, 'r> {
                 self.refuse(Some(subject), Reason::BadTarget, "method_spelling")
             }
             (Decision::Allow(held), _) => self.allow(subject, principal, held),
-            (Decision::Deny(_), Some((reason, cause))) => self.refuse(Some(subject), reason, cause),
+            (Decision::Deny(_), Some(Refused { reason, cause, whom })) => {
+                let place = (Some(subject), whom);
+                self.deny_as(DenyKind::of(reason), place, reason, Some(cause), &Required::default())
+            }
             (Decision::Deny(reason @ Reason::NoCredentials), None) => {
                 self.deny(Some(subject), reason, None, &Required::default())
             }
@@ -339,8 +383,7 @@ impl<'s, 'r> Check<'s, 'r> {
             }
         };
         if let Some(principal) = principal {
-            outcome.record.subject = Some(Arc::from(principal.subject.as_ref()));
-            outcome.record.provider = Some(principal.provider.as_str().to_owned());
+            outcome.record.speaks_of(principal);
         }
         outcome
     }

@@ -2,13 +2,15 @@
 //!
 //! ```text
 //! RequestView ─target─▶ rule ─credentials─▶ caller ─conditions─▶ CheckOutcome
-//!                                 token, else session
+//!                                 token, else session; then the directory
 //! ```
 //!
 //! [`Checker::check`] is the only way to a decision, whatever the protocol. It
-//! waits for three things only: the refresh of a key set that lacks a token's
-//! key, the session of a cookie, and a page of the service itself.
+//! waits for four things only: the refresh of a key set that lacks a token's
+//! key, the session of a cookie, what the directory says of somebody it does
+//! not know by heart, and a page of the service itself.
 
+mod admission;
 mod answers;
 mod assertion;
 mod body;
@@ -28,6 +30,7 @@ mod token_cache;
 mod visitor;
 mod what_if;
 
+pub use admission::SessionGuest;
 pub use assertion::{AssertionKeys, AssertionSettings};
 pub use body::{ErrorTemplate, TemplateError};
 pub use checker::{Checker, Generation, Ports, Snapshot};

@@ -8,7 +8,7 @@ use super::pages::names;
 use super::token_cache::CacheResult;
 use crate::policy::Required;
 use crate::session::SetCookie;
-use crate::types::{Protocol, Reason};
+use crate::types::{Principal, Protocol, Reason};
 
 /// What a check came to, with the record of why.
 #[derive(Debug, Clone)]
@@ -280,6 +280,14 @@ pub struct DecisionRecord {
     pub token: Option<CacheResult>,
     /// The fingerprint of the policy that decided.
     pub policy: String,
+}
+
+impl DecisionRecord {
+    /// Whom it is about.
+    pub(super) fn speaks_of(&mut self, principal: &Principal) {
+        self.subject = Some(Arc::from(principal.subject.as_ref()));
+        self.provider = Some(principal.provider.as_str().to_owned());
+    }
 }
 
 impl DenyKind {

@@ -3,8 +3,9 @@
 
 use std::sync::Arc;
 
+use super::admission::{Admitted, Barred, Shown};
 use super::checker::Checker;
-use super::judgement::{Caller, Check};
+use super::judgement::Check;
 use crate::policy::TokenPlaces;
 use crate::session::LiveSession;
 use crate::types::{Principal, Protocol, Reason, RequestView, TierSet};
@@ -57,11 +58,14 @@ impl Checker {
         let snapshot = self.snapshot();
         let check = Check::new(self, &snapshot, &request);
         let places = TokenPlaces { header: true, query: false, websocket_protocol: false };
-        let (principal, credential) = match self.known(|| check.caller_by(places)).await {
-            Caller::Token(verified, _) => (Arc::clone(verified.principal()), Credential::Bearer),
-            Caller::Session(live) => (Arc::clone(&live.principal), Credential::Session(live)),
-            Caller::Anonymous => return Visitor::Nobody,
-            Caller::BadToken(reason, cause) | Caller::BadCookie(reason, cause) => {
+        let caller = self.known(|| check.caller_by(places)).await;
+        let (principal, credential) = match self.admit(caller).await {
+            Admitted::Somebody(principal, Shown::Token(_)) => (principal, Credential::Bearer),
+            Admitted::Somebody(principal, Shown::Session(live)) => (principal, Credential::Session(live)),
+            Admitted::Anonymous => return Visitor::Nobody,
+            Admitted::Barred(_, _, Barred { reason, cause })
+            | Admitted::BadToken(reason, cause)
+            | Admitted::BadCookie(reason, cause) => {
                 return Visitor::Refused(reason, cause);
             }
         };

@@ -156,7 +156,8 @@ impl LiveSessions {
         }
         let principal = self.ports.vouch.principal(&opened.session).ok_or(NoSession::Expired)?;
         let set_cookie = opened.is_new_to_browser.then(|| SetCookie::session(&opened.id, self.left(&opened)));
-        Ok(Arc::new(LiveSession { key: opened.key, principal, ends_at: ends_at(&opened), set_cookie }))
+        let (signed_in_at, ends_at) = (opened.session.signed_in_at, ends_at(&opened));
+        Ok(Arc::new(LiveSession { key: opened.key, principal, signed_in_at, ends_at, set_cookie }))
     }
 
     /// How long the session has at most.

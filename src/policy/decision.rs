@@ -4,7 +4,7 @@ use super::condition::{Condition, Facts};
 use super::requirement::Requirement;
 use super::rule::{Rule, RuleTier};
 use super::tiers::Tiers;
-use crate::types::{Principal, Reason, TierIndex, TierSet};
+use crate::types::{Principal, Reason, TierIndex, TierSet, TierSource};
 
 /// The rule that covers a request, and the tier the path names in it.
 #[derive(Debug, Clone, Copy)]
@@ -80,7 +80,11 @@ impl<'p> Matched<'p> {
     #[must_use]
     pub fn decide(&self, tiers: &Tiers, caller: Option<&Principal>, route_tier: Option<TierIndex>) -> Decision {
         let held = tiers.held_by(caller);
-        let facts = Facts { caller, tiers: held, path_tier: self.path_tier };
+        let by_more_than_tiers = |caller: &&Principal| match caller.tiers {
+            TierSource::Grants(_) => true,
+            TierSource::Only(_) => false,
+        };
+        let facts = Facts { caller: caller.filter(by_more_than_tiers), tiers: held, path_tier: self.path_tier };
         let lack = self.conditions().find_map(|condition| condition.lack(&facts));
         let lack = lack.or_else(|| route_tier.and_then(|tier| Condition::Tier(tier).lack(&facts)));
         match (lack, caller) {

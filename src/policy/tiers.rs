@@ -4,7 +4,7 @@ use super::condition::{Condition, Grant};
 use super::document::{GrantFile, GrantKeyword, TiersFile};
 use super::error::{PolicyError, PolicyErrorKind};
 use super::names::Names;
-use crate::types::{Principal, TierIndex, TierSet};
+use crate::types::{Principal, TierIndex, TierSet, TierSource};
 
 /// The declared tiers, in written order.
 #[derive(Debug, Clone, Default)]
@@ -102,13 +102,22 @@ impl Tiers {
         self.tiers.get(tier.position()).map_or(TierSet::EMPTY, |tier| tier.contains)
     }
 
-    /// All tiers the caller holds: those granted and all that they include.
+    /// All tiers the caller holds: those granted, by the policy or to the person,
+    /// and all that they include. Names that no tier has open nothing.
     #[must_use]
     pub fn held_by(&self, caller: Option<&Principal>) -> TierSet {
-        self.tiers
-            .iter()
-            .filter(|tier| tier.grant.as_ref().is_some_and(|grant| grant.holds(caller)))
-            .fold(TierSet::EMPTY, |held, tier| held.union(tier.contains))
+        let (judged, named) = match caller.map(|caller| &caller.tiers) {
+            None => (None, None),
+            Some(TierSource::Grants(named)) => (caller, Some(named)),
+            // What anybody may is theirs too.
+            Some(TierSource::Only(named)) => (None, Some(named)),
+        };
+        let named = named.filter(|named| !named.is_empty());
+        let is_held = |tier: &&Tier| {
+            tier.grant.as_ref().is_some_and(|grant| grant.holds(judged))
+                || named.is_some_and(|named| named.contains(&tier.name))
+        };
+        self.tiers.iter().filter(is_held).fold(TierSet::EMPTY, |held, tier| held.union(tier.contains))
     }
 
     /// The highest of the tiers that somebody holds: the one that contains most of

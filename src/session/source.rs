@@ -15,6 +15,8 @@ pub struct LiveSession {
     pub key: SessionKey,
     /// Whose it is, with the scopes that the provider granted last.
     pub principal: Arc<Principal>,
+    /// When its person signed in.
+    pub signed_in_at: UnixTime,
     /// When it ends, however much it is used.
     pub ends_at: UnixTime,
     /// A cookie that the browser should get in place of the one it sent.

@@ -37,7 +37,7 @@ impl Pages {
     /// `GET /me`
     pub(super) async fn me(&self, visit: &Visit<'_>, parts: Option<&SigningIn>) -> Page {
         let Some(parts) = parts else { return problem(visit, 401, "Not signed in", Reason::NoCredentials, None) };
-        match parts.who(visit).await {
+        match self.who(visit, parts).await {
             Who::Somebody(live) => {
                 let principal = &live.principal;
                 let me = json!({
@@ -51,7 +51,7 @@ impl Pages {
                 });
                 renewed(json_page(200, "application/json", &me), &live)
             }
-            who @ (Who::Nobody(_) | Who::Unknown) => self.not_me(visit, parts, &who),
+            who @ (Who::Nobody(_) | Who::Barred(_) | Who::Unknown) => self.not_me(visit, parts, &who),
         }
     }
 
@@ -59,7 +59,7 @@ impl Pages {
     /// it leaves the last two out where they would be empty.
     pub(super) async fn userinfo(&self, visit: &Visit<'_>, parts: Option<&SigningIn>) -> Page {
         let Some(parts) = parts else { return problem(visit, 401, "Not signed in", Reason::NoCredentials, None) };
-        match parts.who(visit).await {
+        match self.who(visit, parts).await {
             Who::Somebody(live) => {
                 let principal = &live.principal;
                 let userinfo = UserInfo {
@@ -70,14 +70,18 @@ impl Pages {
                 };
                 renewed(json_page(200, "application/json", &json!(userinfo)), &live)
             }
-            who @ (Who::Nobody(_) | Who::Unknown) => self.not_me(visit, parts, &who),
+            who @ (Who::Nobody(_) | Who::Barred(_) | Who::Unknown) => self.not_me(visit, parts, &who),
         }
     }
 
     /// The answer for a program that asks who is signed in when nobody is known to be.
     fn not_me(&self, visit: &Visit<'_>, parts: &SigningIn, who: &Who) -> Page {
-        if matches!(who, Who::Unknown) {
-            return problem(visit, 503, "Sessions cannot be read right now", Reason::Unavailable, None);
+        match who {
+            Who::Unknown => {
+                return problem(visit, 503, "Sessions cannot be read right now", Reason::Unavailable, None);
+            }
+            Who::Barred(_) => return problem(visit, 403, "This account is disabled", Reason::DisabledUser, None),
+            Who::Somebody(_) | Who::Nobody(_) => {}
         }
         let login_url = format!("{}{}", parts.public_origin, self.routes.to("/login"));
         problem(visit, 401, "Not signed in", Reason::NoCredentials, Some(login_url))
@@ -85,9 +89,10 @@ impl Pages {
 
     /// `GET /sessions`
     pub(super) async fn sessions(&self, visit: &Visit<'_>, parts: &SigningIn) -> Page {
-        let live = match parts.who(visit).await {
+        let live = match self.who(visit, parts).await {
             Who::Somebody(live) => live,
             Who::Nobody(_) => return self.nobody(visit, parts),
+            Who::Barred(live) => return self.barred(visit, &live),
             Who::Unknown => return self.store_is_down(visit, UNREADABLE),
         };
         let language = self.content.language(visit);
@@ -109,9 +114,10 @@ impl Pages {
             Ok(form) => form,
             Err(error) => return self.no_form(visit, error),
         };
-        let live = match parts.who(visit).await {
+        let live = match self.who(visit, parts).await {
             Who::Somebody(live) => live,
             Who::Nobody(_) => return self.nobody(visit, parts),
+            Who::Barred(live) => return self.barred(visit, &live),
             Who::Unknown => return self.store_is_down(visit, NOT_ENDED),
         };
         let Some(key) = form.field("key").and_then(|key| SessionKey::parse(&key)) else {
@@ -142,7 +148,11 @@ impl Pages {
 }
 
 fn problem(visit: &Visit<'_>, status: u16, title: &str, reason: Reason, login_url: Option<String>) -> Page {
-    let detail = if status == 503 { "Try again in a moment." } else { "The request brings no session that is live." };
+    let detail = match status {
+        403 => "An administrator can let it in again.",
+        503 => "Try again in a moment.",
+        _ => "The request brings no session that is live.",
+    };
     let mut problem = json!({
         "type": "about:blank",
         "title": title,

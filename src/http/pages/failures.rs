@@ -84,6 +84,11 @@ fn cause(error: &CallbackError) -> &'static str {
     }
 }
 
+/// The page for somebody whom the directory does not let in.
+pub(super) fn disabled() -> Notice {
+    Notice::new(403, "lock", "refused.title_403", "refused.disabled_user").and(TELL).reason(Reason::DisabledUser)
+}
+
 /// The page that ends going round.
 pub(super) fn round(why: Why) -> Notice {
     let notice = Notice::new(403, "round", "round.title", "round.text");

@@ -39,7 +39,7 @@ use portal::Indexed;
 use route::{Route, Routes};
 
 use crate::apps::AppHealth;
-use crate::check::{Checker, LoginPlace, LostSession, OwnPages, Page, PageRequest};
+use crate::check::{Checker, LoginPlace, LostSession, OwnPages, Page, PageRequest, SessionGuest};
 use crate::session::{LiveSession, NoSession, SessionCookie, SessionSource, Sessions};
 use crate::types::{Clock, Host, Reason};
 
@@ -114,7 +114,9 @@ pub trait Area: Send + Sync {
 enum Who {
     Somebody(Arc<LiveSession>),
     Nobody(Why),
-    /// The store does not answer.
+    /// Somebody whom the directory does not let in.
+    Barred(Arc<LiveSession>),
+    /// The store or the directory does not answer.
     Unknown,
 }
 
@@ -305,21 +307,34 @@ impl Pages {
     }
 }
 
-impl SigningIn {
-    async fn who(&self, visit: &Visit<'_>) -> Who {
+impl Pages {
+    /// Whose browser it is, as a check would see it.
+    async fn who(&self, visit: &Visit<'_>, parts: &SigningIn) -> Who {
         let id = match &visit.cookies.session {
             SessionCookie::One(id) => id,
             SessionCookie::None => return Who::Nobody(Why::NoCookie),
             SessionCookie::Malformed => return Who::Nobody(Why::Malformed),
             SessionCookie::Multiple => return Who::Nobody(Why::Several),
         };
-        match self.source.find(id).await {
-            Ok(live) => Who::Somebody(live),
-            Err(NoSession::Unknown) => Who::Nobody(Why::NotThere),
-            Err(NoSession::Broken) => Who::Nobody(Why::NotOurs),
-            Err(NoSession::Expired) => Who::Nobody(Why::Over),
-            Err(NoSession::Unavailable) => Who::Unknown,
+        let live = match parts.source.find(id).await {
+            Ok(live) => live,
+            Err(NoSession::Unknown) => return Who::Nobody(Why::NotThere),
+            Err(NoSession::Broken) => return Who::Nobody(Why::NotOurs),
+            Err(NoSession::Expired) => return Who::Nobody(Why::Over),
+            Err(NoSession::Unavailable) => return Who::Unknown,
+        };
+        match self.checker.admit_session(live).await {
+            SessionGuest::Admitted(live) => Who::Somebody(live),
+            SessionGuest::Barred(live, Reason::DisabledUser) => Who::Barred(live),
+            SessionGuest::Barred(..) => Who::Nobody(Why::Over),
+            SessionGuest::Unknown => Who::Unknown,
         }
+    }
+
+    /// The page for somebody whom the directory does not let in.
+    fn barred(&self, visit: &Visit<'_>, live: &LiveSession) -> Page {
+        let notice = failures::disabled().action("portal.sign_out", self.routes.to("/logout"));
+        renewed(self.content.notice(visit, &notice), live)
     }
 }
 

@@ -137,7 +137,7 @@ impl Pages {
     /// `GET /`
     pub(super) async fn portal(&self, visit: &Visit<'_>, parts: Option<&SigningIn>) -> Page {
         let Some(parts) = parts else { return self.apps(visit, None, None) };
-        match parts.who(visit).await {
+        match self.who(visit, parts).await {
             Who::Somebody(live) => renewed(self.apps(visit, Some(parts), Some(&live)), &live),
             Who::Nobody(_) => {
                 // Anybody can write such an address: only words hang on it.
@@ -150,6 +150,7 @@ impl Pages {
                 let notice = notice.action("page.sign_in_again", self.routes.to("/login"));
                 self.content.notice(visit, &notice.action("page.start", self.routes.portal()))
             }
+            Who::Barred(live) => self.barred(visit, &live),
             Who::Unknown => self.store_is_down(visit, "fault.store_who"),
         }
     }

@@ -28,11 +28,12 @@ impl Pages {
         }
         let target = self.return_target(visit, parts);
         let form_lost = visit.parameter(LoginPlace::FORM_LOST).is_some();
-        let why = match parts.who(visit).await {
+        let why = match self.who(visit, parts).await {
             Who::Somebody(live) if form_lost => {
                 return renewed(self.content.notice(visit, &form_was_lost().action("sign_in.go_on", target)), &live);
             }
             Who::Somebody(live) => return renewed(self.go_on(visit, parts, &target), &live),
+            Who::Barred(live) => return self.barred(visit, &live),
             Who::Unknown => return self.store_is_down(visit, "fault.store_sign_in"),
             Who::Nobody(why) => why,
         };
@@ -82,7 +83,7 @@ impl Pages {
 
     /// `GET /callback/{provider}`
     pub(super) async fn callback(&self, visit: &Visit<'_>, parts: &SigningIn, provider: &ProviderId) -> Page {
-        let was_signed_in = matches!(parts.who(visit).await, Who::Somebody(..));
+        let was_signed_in = matches!(self.who(visit, parts).await, Who::Somebody(..));
         let user_agent = visit.user_agent();
         let completed = parts.relying_party.complete(provider, visit.query(), &visit.cookies, &user_agent).await;
         match completed {

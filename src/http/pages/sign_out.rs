@@ -14,8 +14,8 @@ use crate::ui::{Form, Text};
 impl Pages {
     /// `GET /logout`: asks first, so that no picture on another site signs anybody out.
     pub(super) async fn confirm_sign_out(&self, visit: &Visit<'_>, parts: &SigningIn) -> Page {
-        match parts.who(visit).await {
-            Who::Somebody(live) => {
+        match self.who(visit, parts).await {
+            Who::Somebody(live) | Who::Barred(live) => {
                 let values = json!({ "name": live.principal.shown_name(), "base": self.routes.base_path() });
                 let onward = parts.relying_party.sign_out_origins(&live.principal.provider).await;
                 let form = Form::Own(&onward);

@@ -437,7 +437,14 @@ impl SessionSource for Source {
             };
             let ends_at: UnixTime = opened.stored.ends_at;
             let set_cookie = (*lock(&self.renews)).then(|| SetCookie::session(id, LIFETIME));
-            Ok(Arc::new(LiveSession { key: opened.key, principal: Arc::new(principal), ends_at, set_cookie }))
+            let signed_in_at = opened.session.signed_in_at;
+            Ok(Arc::new(LiveSession {
+                key: opened.key,
+                principal: Arc::new(principal),
+                signed_in_at,
+                ends_at,
+                set_cookie,
+            }))
         })
     }
 }
