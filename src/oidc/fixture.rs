@@ -176,6 +176,10 @@ pub(crate) fn client(provider: &str) -> ClientSettings {
     }
 }
 
+pub(crate) fn provider() -> Arc<FakeProvider> {
+    Arc::new(FakeProvider { routes: Mutex::default(), seen: Mutex::default() })
+}
+
 pub(crate) fn discovery() -> Value {
     json!({
         "issuer": ISSUER,
@@ -210,7 +214,7 @@ pub(crate) fn world_of(
 ) -> World {
     let clock = SetClock::new();
     let store = Arc::new(TestStore::default());
-    let provider = Arc::new(FakeProvider { routes: Mutex::default(), seen: Mutex::default() });
+    let provider = provider();
     let issuer = discovery["issuer"].as_str().unwrap().trim_end_matches('/');
     provider.answer(&format!("{issuer}/.well-known/openid-configuration"), Answer::ok(discovery.clone()));
     let keys = Arc::new(Keys {

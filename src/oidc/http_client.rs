@@ -4,6 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 
 use bytes::Bytes;
+use http::header::HeaderValue;
 use http::{Request, Response};
 
 /// Why there is no answer. Says nothing of what was sent.
@@ -29,4 +30,10 @@ pub trait HttpClient: Send + Sync {
         &self,
         request: Request<Bytes>,
     ) -> Pin<Box<dyn Future<Output = Result<Response<Bytes>, HttpError>> + Send + '_>>;
+}
+
+/// Whether a `Content-Type` says JSON.
+pub(super) fn is_json(content_type: &HeaderValue) -> bool {
+    let essence = content_type.to_str().unwrap_or_default().split(';').next().unwrap_or_default();
+    essence.trim().eq_ignore_ascii_case("application/json")
 }

@@ -11,6 +11,7 @@ use http::{Request, StatusCode};
 use serde_json::{Map, Value};
 
 use super::error::CallbackError;
+use super::http_client::is_json;
 use super::provider::Provider;
 use super::relying_party::RelyingParty;
 use crate::token::parse_object;
@@ -58,9 +59,4 @@ fn request(url: &FetchUrl, access_token: &Secret) -> Option<Request<Bytes>> {
     bearer.set_sensitive(true);
     let request = Request::get(url.as_str()).header(ACCEPT, "application/json").header(AUTHORIZATION, bearer);
     request.body(Bytes::new()).ok()
-}
-
-fn is_json(content_type: &HeaderValue) -> bool {
-    let essence = content_type.to_str().unwrap_or_default().split(';').next().unwrap_or_default();
-    essence.trim().eq_ignore_ascii_case("application/json")
 }

@@ -14,7 +14,7 @@ use crate::types::{Email, NameSet, Principal, TierSource, UnixTime};
 /// Claims that only other kinds of token carry: ID tokens (OIDC Core section
 /// 2), logout tokens (OIDC Back-Channel Logout section 2.4), and tokens bound
 /// to a key that the bearer would have to prove (RFC 7800).
-const FOREIGN_CLAIMS: [&str; 5] = ["nonce", "at_hash", "c_hash", "events", "cnf"];
+pub(super) const FOREIGN_CLAIMS: [&str; 5] = ["nonce", "at_hash", "c_hash", "events", "cnf"];
 
 /// Which claims say what about the caller.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -10,6 +10,9 @@
 //! verify   algorithm, signature, then the claims    (witness: VerifiedToken)
 //! ```
 //!
+//! Of an opaque token the provider says what a JWT says itself, and the same
+//! settings judge it ([`introspected`]).
+//!
 //! ID tokens and logout tokens pass the same gate with their own claims
 //! ([`id_token`], [`logout_token`]).
 //!
@@ -22,6 +25,7 @@ pub mod algorithm;
 pub mod claims;
 pub mod id_token;
 pub mod inspect;
+pub mod introspected;
 pub mod issuer;
 mod json;
 pub mod jwk;
@@ -38,6 +42,7 @@ pub use algorithm::Algorithm;
 pub use claims::{ClaimNames, ClaimPath, ClaimPathError, carries_audience, join_profiles, principal_of, profile_of};
 pub use id_token::{ExpectedIdToken, IdTokenRejection, VerifiedIdToken, verify_id_token};
 pub use inspect::{CheckResult, Inspection, inspect};
+pub use introspected::{Introspected, IntrospectedToken, OpaqueRejection, OpaqueTokens, is_opaque};
 pub use issuer::{DuplicateIssuer, IssuerSettings, Issuers};
 pub use json::{JsonFault, parse_object};
 pub use jwk::{KeyRef, KeySet, KeySetError, SkipReason, SkippedKey};

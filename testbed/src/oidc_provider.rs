@@ -142,6 +142,13 @@ impl OidcProvider {
         self.command("scopes", &json!({"account": account, "scopes": scopes})).map(drop)
     }
 
+    /// An opaque access token of an account with these scopes at the audience, and a refresh token beside it.
+    pub fn opaque_tokens(&self, account: &str, scopes: &[&str]) -> Result<(String, String)> {
+        let answer = self.command("opaque", &json!({"account": account, "scopes": scopes}))?;
+        let token = |name: &str| answer.get(name).and_then(Value::as_str).map(str::to_owned).context("no token");
+        Ok((token("access_token")?, token("refresh_token")?))
+    }
+
     /// Ends an account's sessions and tells the clients by back-channel; the statuses they answered.
     pub fn log_out(&self, account: &str) -> Result<Vec<u16>> {
         let answer = self.command("logout", &json!({ "account": account }))?;

@@ -9,6 +9,7 @@
 //   /-/rotate {keep}             new signing keys; `keep` publishes the old ones too
 //   /-/scopes {account, scopes}  what the account may do from its next token on
 //   /-/logout {account}          ends the account's sessions here and tells every client by back-channel; says what they answered
+//   /-/opaque {account, scopes}   an opaque access token for the audience, and a refresh token: {"access_token", "refresh_token"}
 //   /-/counts                    successful token requests: {"authorization_code": 1, "refresh_token": 3, "refused": 0}
 
 import { generateKeyPairSync } from 'node:crypto';
@@ -220,6 +221,22 @@ async function logOut(provider, { account }) {
   return { answers };
 }
 
+// As a sign-in at this audience would bring, if its tokens were not JWTs.
+async function opaqueTokens(provider, { account, scopes }) {
+  const client = await provider.Client.find('tiergate');
+  const grant = new provider.Grant({ accountId: account, clientId: client.clientId });
+  grant.addResourceScope(config.audience, scopes.join(' '));
+  const common = { accountId: account, client, grantId: await grant.save(), gty: 'authorization_code', scope: scopes.join(' ') };
+  const access = new provider.AccessToken(common);
+  access.resourceServer = new provider.ResourceServer(config.audience, {
+    scope: resourceScopes.join(' '),
+    accessTokenFormat: 'opaque',
+    accessTokenTTL: config.access_seconds,
+  });
+  const refresh = new provider.RefreshToken({ ...common, rotations: 0, resource: config.audience });
+  return { access_token: await access.save(), refresh_token: await refresh.save() };
+}
+
 async function bodyOf(request) {
   const chunks = [];
   for await (const chunk of request) chunks.push(chunk);
@@ -237,6 +254,8 @@ async function command(path, body) {
       return setScopes(body) ?? {};
     case '/-/logout':
       return logOut(running.provider, body);
+    case '/-/opaque':
+      return opaqueTokens(running.provider, body);
     case '/-/counts':
       return counts;
     default:

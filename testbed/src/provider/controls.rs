@@ -53,6 +53,30 @@ impl Provider {
         Ok(())
     }
 
+    /// An opaque access token of an account: only `/introspect` says what it stands for. `more` is laid over what it says; a
+    /// `null` takes a member away.
+    pub fn opaque_token(&self, account: &str, more: &Value) -> Result<String> {
+        let account = Account::named(account).with_context(|| format!("no account `{account}`"))?;
+        let (token, now) = (super::keys::random_name()?, super::now());
+        let mut state = lock(&self.shared.state);
+        let mut claims = json!({
+            "active": true, "iss": self.issuer(), "aud": self.audience(), "sub": account.subject(), "client_id": WEB_CLIENT,
+            "token_type": "Bearer", "scope": state.scopes_of(account).join(" "), "permissions": account.permissions,
+            "iat": now, "exp": now.saturating_add(state.access_seconds),
+        });
+        if let (Some(claims), Some(more)) = (claims.as_object_mut(), more.as_object()) {
+            claims.extend(more.clone());
+            claims.retain(|_, value| !value.is_null());
+        }
+        state.opaque.insert(token.clone(), claims);
+        Ok(token)
+    }
+
+    /// Forgets an opaque access token.
+    pub fn revoke_opaque(&self, token: &str) {
+        lock(&self.shared.state).opaque.remove(token);
+    }
+
     /// Trusts a public key (a JWK) of the client [`super::KEY_CLIENT`].
     pub fn trust_client_key(&self, jwk: &Value) {
         lock(&self.shared.state).clients.keys.push(ClientKey::Jwk(jwk.clone()));

@@ -19,7 +19,7 @@ use super::accounts::Account;
 use super::grants::Consent;
 use super::keys::{base64url, sha256};
 use super::token::{TokenSpec, now};
-use super::{CLI_CLIENT, Endpoint, Fault, IssuerInResponse, Shared, State, authorize, logout};
+use super::{CLI_CLIENT, Endpoint, Fault, IssuerInResponse, Shared, State, WEB_CLIENT, authorize, logout};
 use crate::lock;
 
 type Fields = HashMap<String, String>;
@@ -36,6 +36,7 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .route("/userinfo", get(userinfo).post(userinfo))
         .route("/logout", get(logout::end_session).post(logout::end_session))
         .route("/revoke", post(logout::revoke))
+        .route("/introspect", post(introspect))
         .route("/dev/token/{account}", get(dev_token))
         .layer(middleware::from_fn_with_state(Arc::clone(&shared), count_and_fail))
         .with_state(shared)
@@ -97,6 +98,7 @@ async fn discovery(Extract(shared): Extract<Arc<Shared>>) -> Json<Value> {
         "userinfo_endpoint": at("userinfo"),
         "end_session_endpoint": at("logout"),
         "revocation_endpoint": at("revoke"),
+        "introspection_endpoint": at("introspect"),
         "jwks_uri": at("jwks.json"),
         "response_types_supported": ["code"],
         "response_modes_supported": ["query"],
@@ -247,6 +249,24 @@ async fn userinfo(headers: HeaderMap) -> Response {
             "sub": account.subject(), "name": account.display_name, "email": account.email(), "email_verified": true,
         }))
         .into_response(),
+    }
+}
+
+/// RFC 7662: what an opaque token stands for, told to the service's client alone.
+async fn introspect(headers: HeaderMap, Extract(shared): Extract<Arc<Shared>>, Form(form): Form<Fields>) -> Response {
+    let mut state = lock(&shared.state);
+    let here = format!("{}introspect", shared.issuer);
+    let client = state.clients.authenticate(&headers, &form, &[&shared.issuer, &here]);
+    if client.as_deref() != Some(WEB_CLIENT) {
+        return (StatusCode::UNAUTHORIZED, Json(json!({"error": "invalid_client"}))).into_response();
+    }
+    let Some(token) = form.get("token") else {
+        return (StatusCode::BAD_REQUEST, Json(json!({"error": "invalid_request"}))).into_response();
+    };
+    let lives = |claims: &&Value| claims.get("exp").and_then(Value::as_i64).is_none_or(|end| end > now());
+    match state.opaque.get(token).filter(lives) {
+        Some(claims) => Json(claims.clone()).into_response(),
+        None => Json(json!({"active": false})).into_response(),
     }
 }
 

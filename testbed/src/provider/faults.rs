@@ -25,6 +25,8 @@ pub enum Endpoint {
     EndSession,
     /// `/revoke`
     Revocation,
+    /// `/introspect`
+    Introspection,
 }
 
 impl Endpoint {
@@ -37,6 +39,7 @@ impl Endpoint {
             "/userinfo" => Self::Userinfo,
             "/logout" => Self::EndSession,
             "/revoke" => Self::Revocation,
+            "/introspect" => Self::Introspection,
             _ => return None,
         })
     }

@@ -63,6 +63,8 @@ pub(crate) struct State {
     pub(crate) scopes: HashMap<&'static str, Vec<String>>,
     /// Where the service takes logout tokens.
     pub(crate) backchannel: Option<String>,
+    /// Opaque access tokens, with what is said of each.
+    pub(crate) opaque: HashMap<String, Value>,
 }
 
 impl State {
@@ -121,6 +123,7 @@ impl Provider {
             access_seconds: ACCESS_SECONDS,
             scopes: HashMap::new(),
             backchannel: None,
+            opaque: HashMap::new(),
         };
         let mut shared = None;
         let server = Server::start_at(listen, |address| {
