@@ -1,6 +1,12 @@
-//! Where a bearer token stands in a request (RFC 6750 section 2), and what is
-//! left of the request for the upstream once it is cut out.
+//! Where a token stands in a request (RFC 6750 section 2, and the password of
+//! RFC 7617 for a personal access token), and what is left of the request for the
+//! upstream once it is cut out.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use zeroize::Zeroizing;
+
+use crate::directory::{AccessTokenSecret, TokenHash};
 use crate::policy::TokenPlaces;
 use crate::types::RequestView;
 
@@ -11,7 +17,9 @@ pub(crate) enum Credentials<'a> {
     None,
     /// Exactly one bearer token.
     Bearer(&'a str),
-    /// A credential that is no bearer token.
+    /// Exactly one text of the form of a personal access token, by what is kept of one.
+    AccessToken(TokenHash),
+    /// A credential that is no token.
     Malformed,
     /// More than one, so nobody can say which counts.
     Multiple,
@@ -42,12 +50,29 @@ fn in_authorization<'a>(request: &RequestView<'a>) -> Credentials<'a> {
     let Ok(text) = std::str::from_utf8(value) else { return Credentials::Malformed };
     match text.split_once(' ') {
         Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => bearer(token.trim_matches(' ')),
+        Some((scheme, pair)) if scheme.eq_ignore_ascii_case("basic") => basic(pair.trim_matches(' ')),
         _ => Credentials::Malformed,
     }
 }
 
 fn bearer(token: &str) -> Credentials<'_> {
-    if token.is_empty() || token.contains(' ') { Credentials::Malformed } else { Credentials::Bearer(token) }
+    match AccessTokenSecret::hash_of(token) {
+        Some(hash) => Credentials::AccessToken(hash),
+        None if token.is_empty() || token.contains(' ') => Credentials::Malformed,
+        None => Credentials::Bearer(token),
+    }
+}
+
+/// A personal access token as the password of any user name. The service knows
+/// no other passwords.
+fn basic(pair: &str) -> Credentials<'static> {
+    let decoded = STANDARD.decode(pair).map(Zeroizing::new).unwrap_or_default();
+    let hash = std::str::from_utf8(&decoded).ok().and_then(|pair| {
+        // Neither a user name nor a token holds a colon (RFC 7617 section 2).
+        let (_, password) = pair.split_once(':')?;
+        AccessTokenSecret::hash_of(password)
+    });
+    hash.map_or(Credentials::Malformed, Credentials::AccessToken)
 }
 
 fn in_query(target: &[u8]) -> Credentials<'_> {
@@ -91,7 +116,7 @@ fn is_access_token(mut name: &[u8]) -> bool {
 }
 
 fn in_protocols<'a>(request: &RequestView<'a>) -> Credentials<'a> {
-    let mut tokens = protocols(request).filter(|protocol| is_compact_jws(protocol));
+    let mut tokens = protocols(request).filter(|protocol| is_token(protocol));
     let Some(first) = tokens.next() else { return Credentials::None };
     if tokens.next().is_some() { Credentials::Multiple } else { bearer(first) }
 }
@@ -104,6 +129,11 @@ fn protocols<'a>(request: &RequestView<'a>) -> impl Iterator<Item = &'a str> {
         .flat_map(|value| value.split(','))
         .map(|protocol| protocol.trim_matches([' ', '\t']))
         .filter(|protocol| !protocol.is_empty())
+}
+
+/// Whether a subprotocol is a token that can be told from the name of a protocol.
+fn is_token(protocol: &str) -> bool {
+    is_compact_jws(protocol) || AccessTokenSecret::has_form(protocol)
 }
 
 /// Whether a subprotocol looks like a signed token: three parts, of which the
@@ -129,7 +159,7 @@ pub(crate) fn token_parameters(target: &[u8]) -> Vec<String> {
 
 /// Whether one of the offered subprotocols is a token.
 pub(crate) fn protocols_hold_token(request: &RequestView<'_>) -> bool {
-    protocols(request).any(is_compact_jws)
+    protocols(request).any(is_token)
 }
 
 /// The query to send upstream, with its `?`: without any `access_token` when
@@ -151,7 +181,7 @@ pub(crate) fn upstream_query(target: &[u8], cut: bool) -> String {
 /// a `bearer` that announces it.
 pub(crate) fn upstream_protocols(request: &RequestView<'_>, cut: bool) -> String {
     let kept: Vec<&str> = protocols(request)
-        .filter(|protocol| !cut || !(is_compact_jws(protocol) || protocol.eq_ignore_ascii_case("bearer")))
+        .filter(|protocol| !cut || !(is_token(protocol) || protocol.eq_ignore_ascii_case("bearer")))
         .collect();
     kept.join(", ")
 }
@@ -162,77 +192,5 @@ fn query_of(target: &[u8]) -> &[u8] {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::types::Protocol;
-
-    const ALL: TokenPlaces = TokenPlaces { header: true, query: true, websocket_protocol: true };
-    const HEADER: TokenPlaces = TokenPlaces { header: true, query: false, websocket_protocol: false };
-
-    fn view<'a>(target: &'a str, headers: &'a [(&'a str, &'a [u8])]) -> RequestView<'a> {
-        RequestView {
-            protocol: Protocol::Grpc,
-            method: "GET",
-            target: target.as_bytes(),
-            host: None,
-            headers,
-            route_tier: None,
-            route_app: None,
-            request_id: None,
-        }
-    }
-
-    #[test]
-    fn a_header_holds_one_bearer_token_or_none_that_counts() {
-        use Credentials as C;
-        for (value, expected) in [
-            ("Bearer t", C::Bearer("t")),
-            ("bearer t", C::Bearer("t")),
-            ("BEARER  t ", C::Bearer("t")),
-            ("Bearer", C::Malformed),
-            ("Bearer ", C::Malformed),
-            ("Bearer a b", C::Malformed),
-            ("Basic t", C::Malformed),
-            ("BearerX t", C::Malformed),
-            ("Bearer a, Bearer b", C::Multiple),
-            ("Bearer\tt", C::Malformed),
-        ] {
-            assert_eq!(find(&view("/", &[("authorization", value.as_bytes())]), ALL), expected, "{value}");
-        }
-        let twice: [(&str, &[u8]); 2] = [("authorization", b"Bearer a"), ("authorization", b"Bearer b")];
-        assert_eq!(find(&view("/", &twice), ALL), Credentials::Multiple);
-    }
-
-    #[test]
-    fn other_places_count_only_where_the_rule_names_them() {
-        let token = "eyA.eyB.c";
-        let target = format!("/x?a=1&access_token={token}&b=2");
-        let protocols = format!("chat, bearer, {token}");
-        let headers: [(&str, &[u8]); 1] = [("sec-websocket-protocol", protocols.as_bytes())];
-        assert_eq!(find(&view(&target, &[]), ALL), Credentials::Bearer(token));
-        assert_eq!(find(&view(&target, &[]), HEADER), Credentials::None);
-        assert_eq!(find(&view("/", &headers), ALL), Credentials::Bearer(token));
-        assert_eq!(find(&view("/", &headers), HEADER), Credentials::None);
-        assert_eq!(find(&view(&target, &headers), ALL), Credentials::Multiple);
-        assert_eq!(token_parameters(target.as_bytes()), ["access_token"]);
-        assert_eq!(
-            token_parameters(b"/x?access%5Ftoken=a&access_token=b&access_token"),
-            ["access%5Ftoken", "access_token"]
-        );
-        assert!(protocols_hold_token(&view("/", &headers)));
-        assert_eq!(upstream_query(target.as_bytes(), true), "?a=1&b=2");
-        assert_eq!(upstream_query(target.as_bytes(), false), format!("?a=1&access_token={token}&b=2"));
-        assert_eq!(upstream_query(b"/x?access%5ftoken=t", true), "");
-        assert_eq!(upstream_query(b"/x?", true), "");
-        assert_eq!(upstream_protocols(&view("/", &headers), true), "chat");
-        assert_eq!(upstream_protocols(&view("/", &headers), false), protocols);
-    }
-
-    #[test]
-    fn an_encoded_parameter_name_is_the_same_parameter() {
-        assert_eq!(find(&view("/x?%61ccess%5Ftoken=a&access_token=b", &[]), ALL), Credentials::Multiple);
-        assert_eq!(find(&view("/x?access_token", &[]), ALL), Credentials::Malformed);
-        assert_eq!(find(&view("/x?access%5Ftoken=a", &[]), ALL), Credentials::Malformed);
-        assert_eq!(find(&view("/x?xaccess_token=a&access_tokens=b", &[]), ALL), Credentials::None);
-    }
-}
+#[path = "credentials_tests.rs"]
+mod tests;

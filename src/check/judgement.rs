@@ -249,6 +249,7 @@ impl<'s, 'r> Check<'s, 'r> {
             Credentials::None => return self.browser(),
             Credentials::Malformed => return Ok(Caller::BadToken(Reason::InvalidToken, "malformed")),
             Credentials::Multiple => return Ok(Caller::BadToken(Reason::MultipleCredentials, "multiple_credentials")),
+            Credentials::AccessToken(_) => return Ok(Caller::BadToken(Reason::InvalidToken, "malformed")),
             Credentials::Bearer(token) => token,
         };
         let ports = &self.checker.ports;
