@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use super::admin::AdminParts;
 use crate::backend::http_client::HttpClient;
 use crate::check::Checker;
 use crate::config::Config;
@@ -32,11 +33,17 @@ pub(super) struct AreaParts<'a> {
     pub(super) random: &'a Arc<dyn Random>,
     /// For what nobody waits for.
     pub(super) tasks: &'a Arc<dyn Tasks>,
+    /// What administrators see beside.
+    pub(super) admin: &'a AdminParts,
 }
 
 impl AreaParts<'_> {
     /// `pages`, with every area that the config asks for.
     pub(super) fn register(&self, pages: Pages) -> Pages {
-        pages
+        let base = &self.config.base_path;
+        match self.admin() {
+            Some(admin) => pages.with_area(format!("{base}/admin"), Arc::new(admin)),
+            None => pages,
+        }
     }
 }

@@ -30,8 +30,20 @@ enum Item {
 impl Lines {
     /// Starts the writer to `out`; it ends with the last [`Lines`].
     pub(super) fn start(name: &str, out: impl Write + Send + 'static, dropped: Counter) -> io::Result<Self> {
+        Self::start_with(name, out, dropped, |_| {})
+    }
+
+    /// The same; `seen` is shown each line by the writer's thread before it is written.
+    pub(super) fn start_with(
+        name: &str,
+        out: impl Write + Send + 'static,
+        dropped: Counter,
+        seen: impl Fn(&[u8]) + Send + 'static,
+    ) -> io::Result<Self> {
         let (queue, waiting) = sync_channel(WAITING);
-        std::thread::Builder::new().name(name.to_owned()).spawn(move || write(&waiting, io::BufWriter::new(out)))?;
+        std::thread::Builder::new()
+            .name(name.to_owned())
+            .spawn(move || write(&waiting, io::BufWriter::new(out), seen))?;
         Ok(Self { queue, dropped })
     }
 
@@ -52,12 +64,15 @@ impl Lines {
 }
 
 /// Writes what waits, as many lines at once as there are.
-fn write(waiting: &Receiver<Item>, mut out: impl Write) {
+fn write(waiting: &Receiver<Item>, mut out: impl Write, seen: impl Fn(&[u8])) {
     while let Ok(first) = waiting.recv() {
         let mut next = Some(first);
         while let Some(item) = next {
             let can_go_on = match item {
-                Item::Line(line) => persist(&mut out, |out| out.write_all(&line)),
+                Item::Line(line) => {
+                    seen(&line);
+                    persist(&mut out, |out| out.write_all(&line))
+                }
                 Item::Drain(done) => {
                     let flushed = persist(&mut out, Write::flush);
                     let _ = done.try_send(());

@@ -5,6 +5,7 @@
 //!                      └─▶ key fetchers, decision log, metrics, reloader
 //! ```
 
+mod admin;
 mod app_health;
 mod app_report;
 mod areas;

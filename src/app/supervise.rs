@@ -14,6 +14,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tonic_health::pb::health_server::Health;
 
+use super::admin::{AdminParts, Refreshes};
 use super::app_health::HealthKeeper;
 use super::app_report::AppReport;
 use super::areas::AreaParts;
@@ -33,12 +34,12 @@ use super::telemetry::{self, Decisions};
 use super::workers::Workers;
 use crate::backend::app_health::KnownHealth;
 use crate::backend::http_client::HttpClient;
-use crate::backend::jwks_fetch::{JwksWorld, ProviderKeys, RefreshObserver};
-use crate::backend::jwks_source::RefreshResult;
+use crate::backend::jwks_fetch::{JwksWorld, ProviderKeys};
 use crate::backend::system::{SystemClock, SystemRandom};
 use crate::check::{CheckService, Checker, KeyRefresh, Ports, TokenCache};
 use crate::config::{Config, ListenAddress};
 use crate::grpc::GrpcServer;
+use crate::http::admin::RecentDecisions;
 use crate::http::pages::Pages;
 use crate::http::{AdminServer, Aliases, HttpServer};
 use crate::oidc::LiveSessions;
@@ -67,11 +68,12 @@ async fn run(start: LoadedConfig, config_files: Vec<ReadFile>, load: LoadConfig)
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let random: Arc<dyn Random> = Arc::new(SystemRandom);
     let http = HttpClient::new()?;
+    let refreshes = Arc::new(Refreshes::new(Arc::clone(&clock)));
     let world = JwksWorld {
         client: http.clone(),
         clock: Arc::clone(&clock),
         random: Arc::clone(&random),
-        observer: Arc::new(CountRefreshes),
+        observer: Arc::<Refreshes>::clone(&refreshes),
     };
     let (keys, fetchers) = ProviderKeys::open(build::key_settings(config), &world);
     let mut app_files = CatalogueFiles::new(config);
@@ -79,7 +81,9 @@ async fn run(start: LoadedConfig, config_files: Vec<ReadFile>, load: LoadConfig)
     let mut report = AppReport::default();
     report.tell(&apps);
     let snapshot = build::snapshot(config, &apps)?;
-    let decisions = Decisions::start(Arc::clone(&clock)).context("the decision log cannot be started")?;
+    let recent = Arc::new(RecentDecisions::new(config.admin.decisions));
+    let decisions =
+        Decisions::start(Arc::clone(&clock), Arc::clone(&recent)).context("the decision log cannot be started")?;
     decisions.follow(&snapshot.policy);
     let decisions = Arc::new(decisions);
     let refresh = Arc::new(AskProvider(Arc::clone(&keys)));
@@ -112,6 +116,7 @@ async fn run(start: LoadedConfig, config_files: Vec<ReadFile>, load: LoadConfig)
     let app_health = Arc::new(KnownHealth::default());
     let pages = Pages::new(build::page_settings(config), Arc::clone(&checker), Arc::clone(&clock), signing_in);
     let pages = pages.with_health(Arc::<KnownHealth>::clone(&app_health));
+    let admin = AdminParts { decisions: recent, health: Arc::clone(&app_health), keys: Arc::clone(&keys), refreshes };
     let areas = AreaParts {
         config,
         checker: &checker,
@@ -122,6 +127,7 @@ async fn run(start: LoadedConfig, config_files: Vec<ReadFile>, load: LoadConfig)
         clock: &clock,
         random: &random,
         tasks: &tasks_beside,
+        admin: &admin,
     };
     let pages = areas.register(pages);
     let log = Arc::<Decisions>::clone(&decisions);
@@ -330,18 +336,5 @@ impl KeyRefresh for AskProvider {
         Box::pin(async move {
             self.0.refresh_for_answer(provider).await;
         })
-    }
-}
-
-struct CountRefreshes;
-
-impl RefreshObserver for CountRefreshes {
-    fn refreshed(&self, provider: &ProviderId, result: RefreshResult) {
-        counter!(
-            "tiergate_jwks_refresh_total",
-            "provider" => provider.as_str().to_owned(),
-            "result" => result.as_str()
-        )
-        .increment(1);
     }
 }

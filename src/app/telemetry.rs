@@ -14,6 +14,7 @@ use tracing_subscriber::EnvFilter;
 use super::lines::Lines;
 use crate::check::{CacheResult, DecisionLog, DecisionRecord};
 use crate::config::{Log, LogFormat};
+use crate::http::admin::RecentDecisions;
 use crate::policy::Policy;
 use crate::types::{Clock, Protocol, Reason};
 
@@ -87,10 +88,10 @@ impl Series {
 }
 
 impl Decisions {
-    /// Starts the writer of decision lines, to stdout.
-    pub(super) fn start(clock: Arc<dyn Clock>) -> io::Result<Self> {
+    /// Starts the writer of decision lines, to stdout; `recent` keeps the last ones.
+    pub(super) fn start(clock: Arc<dyn Clock>, recent: Arc<RecentDecisions>) -> io::Result<Self> {
         let dropped = counter!("tiergate_decision_lines_dropped_total");
-        let lines = Lines::start("decision-log", io::stdout(), dropped)?;
+        let lines = Lines::start_with("decision-log", io::stdout(), dropped, move |line| recent.push(line))?;
         let durations = Protocol::ALL
             .map(|protocol| histogram!("tiergate_check_duration_seconds", "protocol" => protocol.as_str()))
             .to_vec();

@@ -58,7 +58,7 @@ impl Admin {
     /// The area of those who hold `tier`, with its API at `<base_path>/admin/api`.
     #[must_use]
     pub fn new(gate: Gate, desk: Arc<AdminDesk>, base_path: &str) -> Self {
-        Self { gate, api: api::Api::new(desk, format!("{base_path}/admin/api")), parts: Vec::new(), pages: None }
+        Self { gate, api: api::Api::new(desk, &format!("{base_path}/admin/api")), parts: Vec::new(), pages: None }
     }
 
     /// The same, with everything below `path`, such as `/idp`, answered by `part`.
@@ -128,5 +128,10 @@ impl Area for Admin {
 
     fn max_body(&self) -> usize {
         MAX_BODY
+    }
+
+    /// No app stands in for this: a proxy that asks is told no, whoever it asks for.
+    fn passes_unasked(&self) -> bool {
+        false
     }
 }

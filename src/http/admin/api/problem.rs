@@ -14,6 +14,13 @@ pub(super) fn view(status: u16, view: &impl Serialize) -> Page {
     page(status, "application/json", &serde_json::to_value(view).unwrap_or_default())
 }
 
+/// An answer that is written already.
+pub(super) fn json_text(status: u16, text: String) -> Page {
+    let mut headers = headers();
+    headers.push(("content-type", "application/json".to_owned()));
+    Page { status, headers, body: text }
+}
+
 /// An answer without a body.
 pub(super) fn nothing() -> Page {
     Page { status: 204, headers: headers(), body: String::new() }
@@ -80,6 +87,15 @@ pub(in crate::http::admin) fn too_slow(visit: &Visit<'_>) -> Page {
 pub(super) fn wrong_method(visit: &Visit<'_>, allowed: &str) -> Page {
     let mut page = problem(visit, 405, "The path has no such method", &format!("Use one of {allowed}."));
     page.headers.push(("allow", allowed.to_owned()));
+    page
+}
+
+/// Tells that a change came to a check, which reads no bodies.
+pub(super) fn not_routed(visit: &Visit<'_>) -> Page {
+    let detail = "The proxy asked about this request in place of handing it on: it needs a route for changes below \
+                  the service's own path to the HTTP listener.";
+    let mut page = problem(visit, 405, "The proxy has no route for it", detail);
+    page.headers.push(("allow", "GET, HEAD".to_owned()));
     page
 }
 
