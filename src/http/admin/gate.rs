@@ -8,6 +8,7 @@ use crate::http::pages::Visit;
 use crate::types::{Protocol, Reason};
 
 /// Somebody who holds the administrators' tier now; only [`Gate::admit`] makes one.
+#[expect(clippy::manual_non_exhaustive, reason = "nobody else in this crate may make one either")]
 #[derive(Debug, Clone)]
 pub struct Administrator {
     /// Who it is, for the audit.
