@@ -4,6 +4,7 @@
 
 pub mod admin;
 mod answer;
+pub mod hooks;
 mod operator;
 mod page;
 pub mod pages;

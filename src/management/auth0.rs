@@ -2,7 +2,9 @@
 //! `event` object of its Actions.
 
 use super::Told;
-use super::member::{self, Members, Scope, ShapeFault};
+use serde_json::{Map, Value};
+
+use super::member::{Fields, Scope, ShapeFault};
 use crate::directory::{AttributesChange, Report, UserChange};
 use crate::types::UnixTime;
 
@@ -11,21 +13,21 @@ use crate::types::UnixTime;
 ///
 /// # Errors
 /// When a member that counts is not of its form.
-pub fn auth0_user(user: &Members, scope: Scope, as_of: UnixTime) -> Result<Told, ShapeFault> {
-    let subject = member::subject(user, "user_id")?;
-    let email = member::email(user, "email", "email_verified")?.or_else(|| scope.absent(None));
-    let login = member::text(user, "username")?.flatten();
+pub fn auth0_user(user: &Map<String, Value>, scope: Scope, as_of: UnixTime) -> Result<Told, ShapeFault> {
+    let subject = Fields(user).subject("user_id")?;
+    let email = Fields(user).email("email", "email_verified")?.or_else(|| scope.absent(None));
+    let login = Fields(user).text("username")?.flatten();
     let address = || email.clone().flatten().map(|email| email.address().to_owned());
-    let name = member::text(user, "name")?.or_else(|| scope.absent(None));
-    let metadata = member::object(user, "app_metadata")?.cloned();
+    let name = Fields(user).text("name")?.or_else(|| scope.absent(None));
+    let metadata = Fields(user).object("app_metadata")?.cloned();
     let report = Report {
         as_of,
         user_name: login.or_else(address),
         name,
-        picture: member::picture(user, "picture")?.or_else(|| scope.absent(None)),
+        picture: Fields(user).picture("picture")?.or_else(|| scope.absent(None)),
         // Absent from users who were never blocked.
-        disabled: member::flag(user, "blocked")?.or_else(|| scope.absent(false)),
-        attributes: metadata.or_else(|| scope.absent(Members::new())).map(AttributesChange::Replace),
+        disabled: Fields(user).flag("blocked")?.or_else(|| scope.absent(false)),
+        attributes: metadata.or_else(|| scope.absent(Map::new())).map(AttributesChange::Replace),
         email,
         ..Report::default()
     };

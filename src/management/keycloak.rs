@@ -3,10 +3,10 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::Told;
-use super::member::{self, Members, Scope, ShapeFault};
+use super::member::{self, Fields, Scope, ShapeFault};
 use crate::directory::{AttributesChange, Membership, Report, UserChange};
 use crate::token::parse_object;
 use crate::types::{Email, UnixTime};
@@ -15,24 +15,24 @@ use crate::types::{Email, UnixTime};
 ///
 /// # Errors
 /// When a member that counts is not of its form.
-pub fn keycloak_user(user: &Members, scope: Scope, as_of: UnixTime) -> Result<Told, ShapeFault> {
-    let subject = member::subject(user, "id")?;
+pub fn keycloak_user(user: &Map<String, Value>, scope: Scope, as_of: UnixTime) -> Result<Told, ShapeFault> {
+    let subject = Fields(user).subject("id")?;
     Ok(Told { subject, change: UserChange::Reported(Box::new(representation(user, scope, as_of)?)) })
 }
 
-fn representation(user: &Members, scope: Scope, as_of: UnixTime) -> Result<Report, ShapeFault> {
-    let first = member::text(user, "firstName")?.or_else(|| scope.absent(None));
-    let last = member::text(user, "lastName")?.or_else(|| scope.absent(None));
-    let enabled = member::flag(user, "enabled")?;
-    let attributes = member::object(user, "attributes")?.map(flattened);
+fn representation(user: &Map<String, Value>, scope: Scope, as_of: UnixTime) -> Result<Report, ShapeFault> {
+    let first = Fields(user).text("firstName")?.or_else(|| scope.absent(None));
+    let last = Fields(user).text("lastName")?.or_else(|| scope.absent(None));
+    let enabled = Fields(user).flag("enabled")?;
+    let attributes = Fields(user).object("attributes")?.map(flattened);
     Ok(Report {
         as_of,
-        user_name: member::text(user, "username")?.flatten(),
-        email: member::email(user, "email", "emailVerified")?.or_else(|| scope.absent(None)),
+        user_name: Fields(user).text("username")?.flatten(),
+        email: Fields(user).email("email", "emailVerified")?.or_else(|| scope.absent(None)),
         // One half alone does not tell the other.
         name: first.zip(last).map(|(first, last)| joined(first, last)),
         disabled: enabled.map(|enabled| !enabled),
-        attributes: attributes.or_else(|| scope.absent(Members::new())).map(AttributesChange::Replace),
+        attributes: attributes.or_else(|| scope.absent(Map::new())).map(AttributesChange::Replace),
         ..Report::default()
     })
 }
@@ -43,7 +43,7 @@ fn joined(first: Option<String>, last: Option<String>) -> Option<String> {
 }
 
 /// Every attribute is a list there; one of one value is that value here.
-fn flattened(attributes: &Members) -> Members {
+fn flattened(attributes: &Map<String, Value>) -> Map<String, Value> {
     let value = |value: &Value| match value.as_array().map(Vec::as_slice) {
         Some([only]) => only.clone(),
         Some(_) | None => value.clone(),
@@ -56,10 +56,10 @@ fn flattened(attributes: &Members) -> Members {
 ///
 /// # Errors
 /// When a member that counts is missing or not of its form.
-pub fn admin_event(event: &Members, as_of: UnixTime) -> Result<Option<Told>, ShapeFault> {
-    let word = |name| member::text(event, name)?.flatten().ok_or(ShapeFault::Missing(name));
+pub fn admin_event(event: &Map<String, Value>, as_of: UnixTime) -> Result<Option<Told>, ShapeFault> {
+    let word = |name| Fields(event).word(name);
     let (operation, resource) = (word("operationType")?, word("resourceType")?);
-    if member::text(event, "error")?.flatten().is_some() {
+    if Fields(event).text("error")?.flatten().is_some() {
         return Ok(None);
     }
     let path = word("resourcePath")?;
@@ -80,7 +80,7 @@ pub fn admin_event(event: &Members, as_of: UnixTime) -> Result<Option<Told>, Sha
         ("GROUP_MEMBERSHIP", ["users", id, "groups", _]) => {
             let subject = member::as_subject(id).ok_or(ShapeFault::Form("resourcePath"))?;
             let group = written(event)?.ok_or(ShapeFault::Missing("representation"))?;
-            let path = member::text(&group, "path")?.flatten().ok_or(ShapeFault::Missing("representation"))?;
+            let path = Fields(&group).text("path")?.flatten().ok_or(ShapeFault::Missing("representation"))?;
             let one: BTreeSet<String> = std::iter::once(path).collect();
             let membership = match operation.as_str() {
                 "CREATE" => Membership { joined: one, left: BTreeSet::new() },
@@ -95,7 +95,7 @@ pub fn admin_event(event: &Members, as_of: UnixTime) -> Result<Option<Told>, Sha
 }
 
 /// The `representation`: JSON within a text. Absent where the realm keeps none.
-fn written(event: &Members) -> Result<Option<Members>, ShapeFault> {
+fn written(event: &Map<String, Value>) -> Result<Option<Map<String, Value>>, ShapeFault> {
     match event.get("representation") {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) => {
@@ -109,11 +109,11 @@ fn written(event: &Members) -> Result<Option<Members>, ShapeFault> {
 ///
 /// # Errors
 /// When a member that counts is missing or not of its form.
-pub fn user_event(event: &Members, as_of: UnixTime) -> Result<Option<Told>, ShapeFault> {
-    let kind = member::text(event, "type")?.flatten().ok_or(ShapeFault::Missing("type"))?;
-    let nothing = Members::new();
-    let details = member::object(event, "details")?.unwrap_or(&nothing);
-    let detail = |name| member::text(details, name).map(Option::flatten);
+pub fn user_event(event: &Map<String, Value>, as_of: UnixTime) -> Result<Option<Told>, ShapeFault> {
+    let kind = Fields(event).text("type")?.flatten().ok_or(ShapeFault::Missing("type"))?;
+    let nothing = Map::new();
+    let details = Fields(event).object("details")?.unwrap_or(&nothing);
+    let detail = |name| Fields(details).text(name).map(Option::flatten);
     let address = |name, verified| Ok(detail(name)?.map(|address| Some(Email::new(&address, verified))));
     let name = |first, last| Ok(detail(first)?.zip(detail(last)?).map(|(first, last)| joined(Some(first), Some(last))));
     let report = match kind.as_str() {
@@ -130,10 +130,10 @@ pub fn user_event(event: &Members, as_of: UnixTime) -> Result<Option<Told>, Shap
         },
         "VERIFY_EMAIL" => Report { email: address("email", true)?, ..Report::default() },
         "DELETE_ACCOUNT" => {
-            return Ok(Some(Told { subject: member::subject(event, "userId")?, change: UserChange::Gone { as_of } }));
+            return Ok(Some(Told { subject: Fields(event).subject("userId")?, change: UserChange::Gone { as_of } }));
         }
         _ => return Ok(None),
     };
     let report = Report { as_of, ..report };
-    Ok(Some(Told { subject: member::subject(event, "userId")?, change: UserChange::Reported(Box::new(report)) }))
+    Ok(Some(Told { subject: Fields(event).subject("userId")?, change: UserChange::Reported(Box::new(report)) }))
 }

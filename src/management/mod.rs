@@ -25,7 +25,7 @@ pub use api::{Call, ManagementApi, ManagementError, ManagementPorts, ManagementS
 pub use auth0::auth0_user;
 pub use groups::{groups_path, read_groups};
 pub use keycloak::{admin_event, keycloak_user, user_event};
-pub use member::{Scope, ShapeFault};
+pub use member::{Fields, Scope, ShapeFault};
 pub use pace::{MAX_TRIES, pause};
 pub use path::{PathPattern, PathPatternError, encode_segment};
 pub use port::{Transport, TransportError, TransportFuture};
