@@ -92,6 +92,10 @@ impl AreaParts<'_> {
             instance: self.checker.draw_id(),
         });
         let gate = Gate::new(Arc::clone(self.checker), tier);
-        Some(Admin::new(gate, Arc::new(desk), &self.config.base_path))
+        let admin = Admin::new(gate, Arc::new(desk), &self.config.base_path);
+        Some(match self.management_passage() {
+            Some(passage) => admin.with_part("/idp", Arc::new(passage)),
+            None => admin,
+        })
     }
 }

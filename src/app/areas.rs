@@ -41,6 +41,10 @@ impl AreaParts<'_> {
     /// `pages`, with every area that the config asks for.
     pub(super) fn register(&self, pages: Pages) -> Pages {
         let base = &self.config.base_path;
+        let pages = match self.user_hook() {
+            Some(hook) => pages.with_area(format!("{base}/hooks/users"), Arc::new(hook)),
+            None => pages,
+        };
         match self.admin() {
             Some(admin) => pages.with_area(format!("{base}/admin"), Arc::new(admin)),
             None => pages,

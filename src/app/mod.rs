@@ -20,6 +20,7 @@ mod envoy_routes;
 mod files;
 mod lines;
 mod listener;
+mod management;
 mod nginx_routes;
 mod once;
 mod read_file;

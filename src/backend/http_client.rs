@@ -38,7 +38,7 @@ pub enum FetchError {
     /// A redirect, which is not followed.
     #[error("answered with a redirect, status {0}")]
     Redirect(u16),
-    /// A body longer than [`MAX_BODY_BYTES`].
+    /// A body longer than is read.
     #[error("the answer is too large")]
     TooLarge,
     /// A body that is compressed although nothing of the kind was asked for.
@@ -94,7 +94,7 @@ impl HttpClient {
     /// When there is no whole answer; an answer of any status but a redirect
     /// is one.
     pub async fn get(&self, url: &FetchUrl) -> Result<Response<Bytes>, FetchError> {
-        self.exchange(self.0.get(url.as_url().clone()).build()?).await
+        self.exchange(self.0.get(url.as_url().clone()).build()?, MAX_BODY_BYTES).await
     }
 
     /// Sends a request of any kind.
@@ -103,11 +103,20 @@ impl HttpClient {
     ///
     /// As [`Self::get`], and when the URL may not be asked.
     pub async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, FetchError> {
-        FetchUrl::parse(&request.uri().to_string())?;
-        self.exchange(request.try_into()?).await
+        self.send_for(request, MAX_BODY_BYTES).await
     }
 
-    async fn exchange(&self, mut request: reqwest::Request) -> Result<Response<Bytes>, FetchError> {
+    /// Sends a request whose answer may have `most` bytes.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::send`].
+    pub async fn send_for(&self, request: Request<Bytes>, most: usize) -> Result<Response<Bytes>, FetchError> {
+        FetchUrl::parse(&request.uri().to_string())?;
+        self.exchange(request.try_into()?, most).await
+    }
+
+    async fn exchange(&self, mut request: reqwest::Request, most: usize) -> Result<Response<Bytes>, FetchError> {
         request.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         let mut answer = self.0.execute(request).await?;
         if answer.status().is_redirection() {
@@ -116,13 +125,12 @@ impl HttpClient {
         if answer.headers().get(CONTENT_ENCODING).is_some_and(|coding| coding != "identity") {
             return Err(FetchError::Encoded);
         }
-        let limit = MAX_BODY_BYTES as u64;
-        if answer.content_length().is_some_and(|length| length > limit) {
+        if answer.content_length().is_some_and(|length| length > most as u64) {
             return Err(FetchError::TooLarge);
         }
         let mut body = Vec::new();
         while let Some(chunk) = answer.chunk().await? {
-            if body.len().saturating_add(chunk.len()) > MAX_BODY_BYTES {
+            if body.len().saturating_add(chunk.len()) > most {
                 return Err(FetchError::TooLarge);
             }
             body.extend_from_slice(&chunk);

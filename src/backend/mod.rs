@@ -11,6 +11,7 @@ mod jwks_copy;
 pub mod jwks_fetch;
 pub mod jwks_source;
 pub mod key_file;
+mod management_http;
 pub mod memory_directory;
 pub mod memory_store;
 mod oidc_http;

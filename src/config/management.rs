@@ -8,6 +8,7 @@ use super::directory_file::{IntrospectionFile, ManagementFile, ManagementKindFil
 use super::fault::{Fault, quoted};
 use super::node::push;
 use super::url::read_fetch_url;
+use crate::management::PathPattern;
 use crate::types::{FetchUrl, Secret};
 
 /// Methods that the management API may be asked with.
@@ -33,7 +34,7 @@ pub struct Management {
     /// The methods that administrators may send.
     pub methods: Vec<String>,
     /// The patterns of paths below `url` that they may send them to.
-    pub paths: Vec<String>,
+    pub paths: Vec<PathPattern>,
     /// Whether `user sync` asks for the groups of each user.
     pub groups: bool,
 }
@@ -79,6 +80,18 @@ impl Management {
                 Fault::new(push(&methods_at, &position.to_string()), format!("{} is no method", quoted(method)));
             check.fault(fault.hint(format!("one of {}", METHODS.map(|name| format!("`{name}`")).join(", "))));
         }
+        let paths_at = push(pointer, "paths");
+        let mut paths = Vec::new();
+        for (position, text) in file.paths.iter().enumerate() {
+            match PathPattern::parse(text) {
+                Ok(pattern) => paths.push(pattern),
+                Err(error) => {
+                    let fault =
+                        Fault::new(push(&paths_at, &position.to_string()), format!("{}: {error}", quoted(text)));
+                    check.fault(fault.hint("a path below `url`, such as `/users/**` or `/users/{id}/roles`"));
+                }
+            }
+        }
         let client_id = check.text(&push(pointer, "client_id"), &file.client_id);
         if file.client_secret.is_none() && file.client_secret_file.is_none() {
             let fault = Fault::new(pointer, "`client_secret` is missing: the service could get no token");
@@ -96,7 +109,7 @@ impl Management {
             audience,
             scopes: file.scopes.clone(),
             methods,
-            paths: file.paths.clone(),
+            paths,
             groups: file.groups,
         })
     }

@@ -3,6 +3,7 @@
 //! operators.
 
 pub mod admin;
+pub mod admin_idp;
 mod answer;
 pub mod hooks;
 mod operator;

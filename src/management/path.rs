@@ -1,12 +1,15 @@
 //! Paths below a management API: what administrators may ask, and how a name
 //! stands in one.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
 /// A pattern of paths: literal segments, `{name}` for one segment, `**` last
 /// for the rest; `/p/**` also matches `/p`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PathPattern(Vec<Segment>);
+pub struct PathPattern {
+    written: String,
+    segments: Vec<Segment>,
+}
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Segment {
@@ -40,7 +43,7 @@ impl PathPattern {
         let rest = segments.iter().position(|segment| *segment == Segment::Rest);
         match rest {
             Some(place) if place.saturating_add(1) != segments.len() => Err(PathPatternError::RestInside),
-            Some(_) | None => Ok(Self(segments)),
+            Some(_) | None => Ok(Self { written: text.to_owned(), segments }),
         }
     }
 
@@ -49,7 +52,7 @@ impl PathPattern {
     pub fn matches(&self, path: &str) -> bool {
         let Some(path) = path.strip_prefix('/') else { return false };
         let mut given = path.split('/');
-        for segment in &self.0 {
+        for segment in &self.segments {
             let met = match segment {
                 Segment::Rest => return true,
                 Segment::One => given.next().is_some_and(|given| !given.is_empty()),
@@ -60,6 +63,12 @@ impl PathPattern {
             }
         }
         given.next().is_none()
+    }
+}
+
+impl fmt::Display for PathPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.written)
     }
 }
 

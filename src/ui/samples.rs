@@ -57,6 +57,24 @@ pub(super) fn all() -> Vec<(&'static str, Value)> {
         ),
         ("refused.html", json!({ "message": "No", "tiers": [], "name": null, "owner": null, "actions": [] })),
         ("choose.html", json!({ "choices": [{ "label": "Main", "href": "/x" }] })),
+        (
+            "idp.html",
+            json!({
+                "base": "/_auth/admin/idp", "path": "/users", "refused": null,
+                "providers": [
+                    { "id": "main", "chosen": true, "methods": ["GET"], "paths": ["/users/**"] },
+                    { "id": "other", "chosen": false, "methods": ["GET"], "paths": [] },
+                ],
+                "answer": { "status": 200, "json": "{}" },
+            }),
+        ),
+        (
+            "idp.html",
+            json!({
+                "base": "/_auth/admin/idp", "path": "/", "providers": [], "answer": null,
+                "refused": { "title": "No", "detail": "Not so" },
+            }),
+        ),
         ("logout.html", json!({ "name": "Zoë", "base": "/_auth" })),
         ("sessions.html", json!({ "sessions": [session], "more": 2, "base": "/_auth" })),
         ("sessions.html", json!({ "sessions": [], "more": 0, "base": "/_auth" })),
