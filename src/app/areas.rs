@@ -45,6 +45,7 @@ impl AreaParts<'_> {
             Some(hook) => pages.with_area(format!("{base}/hooks/users"), Arc::new(hook)),
             None => pages,
         };
+        let pages = self.with_scim(pages);
         match self.admin() {
             Some(admin) => pages.with_area(format!("{base}/admin"), Arc::new(admin)),
             None => pages,

@@ -28,6 +28,7 @@ mod readiness;
 mod reload;
 mod route_settings;
 mod routes;
+mod scim;
 mod sign_in;
 mod stores;
 mod supervise;

@@ -9,6 +9,7 @@ pub mod hooks;
 mod operator;
 mod page;
 pub mod pages;
+pub mod scim;
 mod server;
 mod target;
 

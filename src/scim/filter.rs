@@ -145,13 +145,25 @@ impl Filter {
         }
     }
 
-    /// The text that this attribute of the core, or its `value`, has to equal.
+    /// The text that this attribute of the core, or the `value` of one of its
+    /// values, has to equal.
     #[must_use]
     pub fn wanted(&self, name: &str) -> Option<&str> {
         self.conjuncts().find_map(|filter| match filter {
             Self::Has(Term {
                 path, select: None, test: Test::Compare(Operator::Equal, Value::String(text)), ..
             }) if path.is(name) && path.part.as_deref().is_none_or(|part| part == "value") => Some(text.as_str()),
+            Self::And(_) | Self::Or(_) | Self::Not(_) | Self::Has(_) => None,
+        })
+    }
+
+    /// Whether this attribute of the core has to be `true` or `false`.
+    #[must_use]
+    pub fn wanted_flag(&self, name: &str) -> Option<bool> {
+        self.conjuncts().find_map(|filter| match filter {
+            Self::Has(Term { path, test: Test::Compare(Operator::Equal, Value::Bool(flag)), .. }) if path.is(name) => {
+                Some(*flag)
+            }
             Self::And(_) | Self::Or(_) | Self::Not(_) | Self::Has(_) => None,
         })
     }

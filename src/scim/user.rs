@@ -131,10 +131,11 @@ impl WrittenUser {
             email: told(&resource, held, email).map(|address| address.map(|address| Email::new(&address, false))),
             name: told(&resource, held, display_name),
             picture: told(&resource, held, picture),
-            groups: None,
             disabled: self.active.map(|active| !active).or_else(|| held.is_none().then_some(false)),
             attributes: Some(AttributesChange::Merge(attributes(&resource, held))),
             scim: Some(ScimResource { external_id: self.external_id, resource }),
+            // Groups are changed through the groups.
+            ..Report::default()
         }
     }
 }

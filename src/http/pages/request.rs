@@ -31,7 +31,7 @@ pub(in crate::http) enum NoForm {
 
 impl<'a> Visit<'a> {
     /// `draw_id` makes an id for a request that the proxy gave none.
-    pub(super) fn of(request: &'a PageRequest<'a>, draw_id: impl FnOnce() -> String) -> Self {
+    pub(in crate::http) fn of(request: &'a PageRequest<'a>, draw_id: impl FnOnce() -> String) -> Self {
         let values = |wanted: &'static str| {
             request.headers.iter().filter(move |(name, _)| *name == wanted).map(|(_, value)| *value)
         };
