@@ -16,8 +16,10 @@ mod audit;
 mod change;
 mod group;
 mod known;
+mod look_ups;
 mod query;
 mod standing;
+mod standings;
 mod store;
 mod trail;
 mod user;
@@ -28,7 +30,7 @@ pub use access_token::{
 pub use audit::{Actor, AuditEntry, AuditPage, AuditQuery, NewAuditEntry};
 pub use change::{AttributesChange, Membership, Report, SignedIn, UserChange};
 pub use group::{Group, GroupChange, GroupId, GroupPage, GroupQuery, NewGroup};
-pub use known::{Because, Directory, DirectoryPorts};
+pub use known::{Because, Directory, DirectoryPorts, Remembering};
 pub use query::{UserOrder, UserPage, UserQuery, fold, sort_name};
 pub use standing::{Grant, Standing};
 pub use store::{
