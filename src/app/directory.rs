@@ -11,7 +11,7 @@ use super::counted_directory::CountedDirectory;
 use super::supervise::stopped;
 use crate::backend::causes::Causes;
 use crate::config::{self, DirectoryAddress};
-use crate::directory::{Directory, DirectoryPorts, UserDirectory};
+use crate::directory::{Directory, DirectoryPorts, Remembering, UserDirectory};
 use crate::types::{Clock, Random};
 
 /// How often it is asked what changed.
@@ -57,7 +57,8 @@ impl OpenedDirectory {
             clock: Arc::clone(clock),
             random: Arc::clone(random),
         };
-        let directory = Arc::new(Directory::new(ports));
+        let remembering = Remembering { users: u64::from(settings.cache), max_stale: settings.max_stale };
+        let directory = Arc::new(Directory::remembering(ports, remembering));
         let address = settings.store.clone();
         Ok(Some(Self { directory, store, address, clock: Arc::clone(clock) }))
     }

@@ -13,6 +13,7 @@ use tonic_health::ServingStatus;
 use super::supervise::stopped;
 use crate::backend::jwks_fetch::ProviderKeys;
 use crate::check::Checker;
+use crate::directory::Directory;
 use crate::http::{Readiness, Status};
 use crate::token::Freshness;
 
@@ -31,6 +32,8 @@ pub(super) struct Operator {
     pub(super) checker: Arc<Checker>,
     /// Whether the session store answered when it was last asked.
     pub(super) store: Option<Arc<AtomicBool>>,
+    /// The user directory.
+    pub(super) directory: Option<Arc<Directory>>,
 }
 
 impl Readiness for Operator {
@@ -40,7 +43,11 @@ impl Readiness for Operator {
         // A load balancer should send people with browsers to an instance that
         // can open their sessions. Envoy's own health checks ask by gRPC, where
         // a store that is down takes nothing from bearer tokens.
-        Status { ready: can_decide(&providers) && session_store != Some(false), providers, session_store }
+        let directory = self.directory.as_ref().map(|directory| directory.is_current());
+        // What is known of people counts for a while without the database: an
+        // instance that knows them is better than none.
+        let ready = can_decide(&providers) && session_store != Some(false) && directory != Some(false);
+        Status { ready, providers, session_store, directory }
     }
 
     fn metrics(&self) -> String {

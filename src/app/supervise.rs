@@ -166,7 +166,13 @@ async fn run(start: LoadedConfig, config_files: Vec<ReadFile>, load: LoadConfig)
         (
             &config.listen.admin,
             "admin",
-            Speaks::Admin(AdminServer::new(Arc::new(Operator { keys, metrics, checker: Arc::clone(&checker), store }))),
+            Speaks::Admin(AdminServer::new(Arc::new(Operator {
+                keys,
+                metrics,
+                checker: Arc::clone(&checker),
+                store,
+                directory: directory.as_ref().map(|opened| Arc::clone(&opened.directory)),
+            }))),
         ),
     ];
     // Before the routes: a second instance that cannot have the addresses leaves those of the first alone.

@@ -38,3 +38,6 @@ pub use store::{
     UserRef,
 };
 pub use user::{AsOf, Rights, ScimResource, TierGrant, User, UserId, UserKey};
+
+#[cfg(test)]
+pub(crate) mod fixture;

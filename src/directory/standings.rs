@@ -127,19 +127,11 @@ impl Standings {
         Ticket { epoch, generation: self.generation() }
     }
 
-    /// Whether nothing of this shard changed since the ticket was drawn, as far as is known.
-    pub(super) fn is_current(&self, key: &UserKey, ticket: Ticket) -> bool {
-        self.ticket(key) == ticket
-    }
-
     /// Keeps what the store said, unless something changed since the ticket, or
     /// changes are not followed at all.
     pub(super) fn settle(&self, key: &UserKey, ticket: Ticket, standing: Option<Arc<Standing>>) {
         let epoch = self.shard(key);
-        if *epoch == ticket.epoch
-            && self.generation() == ticket.generation
-            && self.progress().through.is_some()
-        {
+        if *epoch == ticket.epoch && self.generation() == ticket.generation && self.progress().through.is_some() {
             self.kept.insert(key.clone(), Kept { standing, generation: ticket.generation });
         }
     }

@@ -149,7 +149,9 @@ enum Step {
     /// This one does, and is not told so far.
     Write(u8),
     /// It is told of the change that was made first of those, or last.
-    Written { last: bool },
+    Written {
+        last: bool,
+    },
     LoadBegins(u8),
     /// The store reads for the load in this place.
     LoadReads(usize),
@@ -238,14 +240,19 @@ impl World {
             }
             Step::FollowReads(limit) => {
                 if let Some(mark) = standings.mark(at(0)) {
-                    let mut later: Vec<(u64, u8)> = self.stored.iter().map(|(name, sequence)| (*sequence, *name)).collect();
+                    let mut later: Vec<(u64, u8)> =
+                        self.stored.iter().map(|(name, sequence)| (*sequence, *name)).collect();
                     later.retain(|(sequence, _)| *sequence > mark.through);
                     later.sort_unstable();
                     let is_all = later.len() < limit;
                     later.truncate(limit);
                     let through = if is_all { self.sequence } else { later.last().unwrap().0 };
                     let record = |(sequence, name): (u64, u8)| (key(name), standing(name, sequence).as_ref().clone());
-                    self.follows.push((mark, Changes { users: later.into_iter().map(record).collect(), through }, is_all));
+                    self.follows.push((
+                        mark,
+                        Changes { users: later.into_iter().map(record).collect(), through },
+                        is_all,
+                    ));
                 }
             }
             Step::FollowEnds(place) => {

@@ -18,12 +18,14 @@ use super::server::plain;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Status {
     /// Whether the service can decide about the tokens of some provider, and
-    /// open sessions where there are any.
+    /// open sessions and tell who is disabled where there are any.
     pub ready: bool,
     /// The providers by id, and whether their keys are there.
     pub providers: Vec<(String, bool)>,
     /// Whether the session store answers; `None` where nobody signs in.
     pub session_store: Option<bool>,
+    /// Whether what is known of people counts; `None` where there is no directory.
+    pub directory: Option<bool>,
 }
 
 /// What the admin listener shows.
@@ -71,6 +73,9 @@ impl AdminServer {
         let mut body = serde_json::json!({ "ready": status.ready, "providers": providers });
         if let (Some(works), Some(body)) = (status.session_store, body.as_object_mut()) {
             body.insert("session_store".to_owned(), if works { "answers" } else { "does not answer" }.into());
+        }
+        if let (Some(counts), Some(body)) = (status.directory, body.as_object_mut()) {
+            body.insert("directory".to_owned(), if counts { "counts" } else { "does not answer" }.into());
         }
         let mut response = Response::new(Full::from(format!("{body}\n")));
         if !status.ready {
