@@ -3,13 +3,16 @@
 use std::sync::Arc;
 
 use super::catalogue::LoadedApps;
+use super::introspection::CountIntrospections;
+use crate::backend::http_client::HttpClient;
 use crate::backend::jwks_fetch::JwksSettings;
 use crate::backend::jwks_source::JwksSource;
 use crate::check::{LoginPlace, Snapshot};
 use crate::config::{self, Config};
 use crate::http::pages::PageSettings;
-use crate::oidc::ClientSettings;
-use crate::token::Issuers;
+use crate::oidc::{ClientSettings, Introspection, IntrospectionPorts, IntrospectionSettings};
+use crate::token::{Issuers, OpaqueTokens};
+use crate::types::{Clock, Tasks};
 
 /// Everything checks are decided by.
 ///
@@ -74,6 +77,35 @@ pub(super) fn key_settings(config: &Config) -> Vec<JwksSettings> {
             }
         })
         .collect()
+}
+
+/// Who is asked about opaque tokens, where the config names one.
+pub(super) fn opaque_tokens(
+    config: &Config,
+    http: &HttpClient,
+    clock: &Arc<dyn Clock>,
+    tasks: &Arc<dyn Tasks>,
+) -> Option<Arc<dyn OpaqueTokens>> {
+    let (provider, asked) = config
+        .identity_providers
+        .iter()
+        .find_map(|provider| provider.introspection.as_ref().map(|introspection| (provider, introspection)))?;
+    let config::Introspection { url, client, max_age, cache } = asked;
+    let settings = IntrospectionSettings {
+        provider: provider.id().clone(),
+        issuer: Arc::clone(&provider.tokens.issuer),
+        url: url.clone(),
+        client: client.clone(),
+        max_age: *max_age,
+        capacity: u64::from(*cache),
+    };
+    let ports = IntrospectionPorts {
+        http: Arc::new(http.clone()),
+        clock: Arc::clone(clock),
+        tasks: Arc::clone(tasks),
+        watch: Arc::new(CountIntrospections::default()),
+    };
+    Some(Arc::new(Introspection::new(settings, ports)))
 }
 
 /// Where the pages for browsers live.

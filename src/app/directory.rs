@@ -16,6 +16,8 @@ use crate::types::{Clock, Random};
 
 /// How often it is asked what changed.
 const FOLLOW_PERIOD: Duration = Duration::from_millis(250);
+/// How often it is written down which personal access tokens were used.
+const NOTE_PERIOD: Duration = Duration::from_secs(2);
 /// As many failures in a row are an outage: one late answer, as of a busy
 /// machine, is none.
 const FAILURES_OF_OUTAGE: u32 = 4;
@@ -105,6 +107,27 @@ impl OpenedDirectory {
                 let _ = self.store.sweep(self.clock.now()).await;
             }
             looks = looks.wrapping_add(1);
+        }
+    }
+
+    /// Writes down when personal access tokens were used, until the service stops.
+    pub(super) async fn note_uses(self: Arc<Self>, stopping: watch::Receiver<bool>) -> &'static str {
+        let mut stopped = Box::pin(stopped(stopping));
+        let mut period = tokio::time::interval(NOTE_PERIOD);
+        period.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            let stops = tokio::select! {
+                () = &mut stopped => true,
+                _ = period.tick() => false,
+            };
+            let used = self.directory.uses().take();
+            if !used.is_empty() {
+                // It is counted as an error of the store where it fails, and is of no other weight.
+                let _ = self.store.access_tokens_used(used).await;
+            }
+            if stops {
+                return "token clerk";
+            }
         }
     }
 

@@ -18,6 +18,7 @@ mod counted_store;
 mod directory;
 mod envoy_routes;
 mod files;
+mod introspection;
 mod lines;
 mod listener;
 mod management;

@@ -109,6 +109,8 @@ async fn run(start: LoadedConfig, config_files: Vec<ReadFile>, load: LoadConfig)
         random: Arc::clone(&random),
         sessions: sign_in.as_ref().map(|parts| Arc::<LiveSessions>::clone(&parts.live) as Arc<dyn SessionSource>),
         directory: directory.as_ref().map(|opened| Arc::clone(&opened.directory)),
+        access_tokens: config.directory.as_ref().is_some_and(|settings| settings.access_tokens.max_per_user > 0),
+        opaque_tokens: build::opaque_tokens(config, &http, &clock, &tasks_beside),
     };
     let cache = TokenCache::new(u64::from(config.limits.token_cache));
     let checker = Arc::new(Checker::new(snapshot, cache, ports));
@@ -151,6 +153,7 @@ async fn run(start: LoadedConfig, config_files: Vec<ReadFile>, load: LoadConfig)
     }
     if let Some(opened) = &directory {
         tasks.spawn(Arc::clone(opened).watch(stopping.clone()));
+        tasks.spawn(Arc::clone(opened).note_uses(stopping.clone()));
     }
     let (health, health_service) = tonic_health::server::health_reporter();
     tasks.spawn(keep_metrics(metrics.clone(), stopping.clone()));

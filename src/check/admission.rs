@@ -12,7 +12,7 @@
 
 use std::sync::Arc;
 
-use super::checker::Checker;
+use super::checker::{Checker, Snapshot};
 use super::judgement::Caller;
 use super::token_cache::CacheResult;
 use crate::directory::{DirectoryError, Standing, UserKey};
@@ -35,6 +35,8 @@ pub(super) enum Admitted {
 /// What somebody showed.
 pub(super) enum Shown {
     Token(CacheResult),
+    /// A personal access token.
+    AccessToken,
     Session(Arc<LiveSession>),
 }
 
@@ -66,12 +68,18 @@ pub enum SessionGuest {
 }
 
 impl Checker {
-    /// What `caller` counts for.
-    pub(super) async fn admit(&self, caller: Caller) -> Admitted {
+    /// What `caller` counts for under a policy.
+    pub(super) async fn admit(&self, snapshot: &Snapshot, caller: Caller) -> Admitted {
         let (principal, vouched, shown) = match caller {
             Caller::Token(verified, cache) => {
                 (Arc::clone(verified.principal()), Vouched::Token(verified.issued_at()), Shown::Token(cache))
             }
+            Caller::Opaque(token, cache) => {
+                // One that does not say when it was issued is as old as can be.
+                let issued_at = token.issued_at().unwrap_or_default();
+                (Arc::clone(token.principal()), Vouched::Token(issued_at), Shown::Token(cache))
+            }
+            Caller::AccessToken(stored) => return self.admit_access_token(snapshot, stored).await,
             Caller::Session(live) => {
                 (Arc::clone(&live.principal), Vouched::Session(live.signed_in_at), Shown::Session(live))
             }

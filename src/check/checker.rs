@@ -17,7 +17,7 @@ use crate::apps::Catalogue;
 use crate::directory::Directory;
 use crate::policy::{Policy, Required};
 use crate::session::{NoSession, SessionId, SessionSource};
-use crate::token::{Issuers, KeyRefresh, KeySource};
+use crate::token::{Issuers, KeyRefresh, KeySource, OpaqueTokens};
 use crate::types::{Clock, Principal, Random, Reason, RequestView};
 use crate::ui::Ui;
 
@@ -78,6 +78,10 @@ pub struct Ports {
     pub sessions: Option<Arc<dyn SessionSource>>,
     /// The people whom the service knows beyond their tokens.
     pub directory: Option<Arc<Directory>>,
+    /// Whether the directory's personal access tokens count.
+    pub access_tokens: bool,
+    /// Who knows what opaque tokens stand for; without it there are none.
+    pub opaque_tokens: Option<Arc<dyn OpaqueTokens>>,
 }
 
 /// Decides requests.
@@ -147,15 +151,17 @@ impl Checker {
             }
         };
         let caller = self.known(|| check.caller(&subject)).await;
-        let admitted = self.admit(caller).await;
+        let admitted = self.admit(&snapshot, caller).await;
         check.judge(&subject, &admitted)
     }
 
     /// Who calls, once what has to be waited for is there.
-    pub(super) async fn known(&self, caller: impl Fn() -> Result<Caller, Ask> + Send + Sync) -> Caller {
+    pub(super) async fn known<'a>(&self, caller: impl Fn() -> Result<Caller, Ask<'a>> + Send + Sync) -> Caller {
         match caller() {
             Ok(caller) => caller,
             Err(Ask::Session(id)) => self.session(&id).await,
+            Err(Ask::AccessToken(hash)) => self.access_token(hash).await,
+            Err(Ask::Opaque(token, issuers)) => self.opaque_token(token, issuers).await,
             Err(Ask::Keys(provider)) => match self.waiting.take() {
                 Some(_place) => {
                     self.ports.refresh.refresh(&provider).await;

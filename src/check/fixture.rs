@@ -23,7 +23,7 @@ pub(crate) fn snapshot() -> Snapshot {
 }
 
 /// With further rules.
-fn snapshot_with(more: serde_json::Value) -> Snapshot {
+pub(crate) fn snapshot_with(more: serde_json::Value) -> Snapshot {
     let mut document = PolicyDocument {
         tiers: serde_json::from_value(json!({
             "public": { "grant": "anyone" },
@@ -70,6 +70,11 @@ fn checker_in(world: World) -> Checker {
     Checker::new(snapshot(), TokenCache::new(10), ports(world, None))
 }
 
+/// A checker under a snapshot, with other ports than the usual ones.
+pub(crate) fn checker_with(snapshot: Snapshot, change: impl FnOnce(Ports) -> Ports) -> Checker {
+    Checker::new(snapshot, TokenCache::new(10), change(ports(World::default(), None)))
+}
+
 fn ports(world: World, sessions: Option<Arc<dyn SessionSource>>) -> Ports {
     let world = Arc::new(world);
     Ports {
@@ -79,6 +84,8 @@ fn ports(world: World, sessions: Option<Arc<dyn SessionSource>>) -> Ports {
         random: world,
         sessions,
         directory: None,
+        access_tokens: false,
+        opaque_tokens: None,
     }
 }
 

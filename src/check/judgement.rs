@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use super::access_token::{NOT_TAKEN, told};
 use super::admission::{Admitted, Barred, Shown};
 use super::checker::{Checker, Generation, Snapshot};
 use super::credentials::{self, Credentials};
@@ -12,14 +13,19 @@ use super::pages::OwnPages;
 use super::request_kind::{self, Preflight};
 use super::token_cache::CacheResult;
 use crate::apps::RouteTag;
+use crate::directory::{StoredAccessToken, TokenHash};
 use crate::policy::{Decision, Matched, Policy, Required, Tiers, TokenPlaces};
 use crate::session::{BrowserCookies, LiveSession, SessionCookie, SessionId, SetCookie};
-use crate::token::{Rejection, VerifiedToken};
+use crate::token::{IntrospectedToken, Issuers, Rejection, VerifiedToken, is_opaque};
 use crate::types::{CanonicalPath, Host, Principal, Protocol, ProviderId, Reason, RequestView, TierIndex};
 
 /// Who calls, as far as that can be told by what they show.
 pub(super) enum Caller {
     Token(Arc<VerifiedToken>, CacheResult),
+    /// A token that its provider vouches for.
+    Opaque(Arc<IntrospectedToken>, CacheResult),
+    /// A personal access token that there is; it may be over.
+    AccessToken(Arc<StoredAccessToken>),
     Session(Arc<LiveSession>),
     Anonymous,
     /// A credential is there and does not count.
@@ -44,11 +50,15 @@ impl Refused<'_> {
 }
 
 /// What has to be waited for before it can be told who calls.
-pub(super) enum Ask {
+pub(super) enum Ask<'a> {
     /// The keys of this provider, once more.
     Keys(ProviderId),
     /// This session.
     Session(SessionId),
+    /// The personal access token with this hash.
+    AccessToken(TokenHash),
+    /// What the provider says of this opaque token.
+    Opaque(&'a str, &'a Issuers),
 }
 
 /// How a check goes on once the request is read.
@@ -236,7 +246,11 @@ impl<'s, 'r> Check<'s, 'r> {
 
     /// Who calls; an error when that may be told once something was waited for.
     /// A token decides alone, also where a session stands beside it.
-    pub(super) fn caller(&self, subject: &Subject<'_>) -> Result<Caller, Ask> {
+    pub(super) fn caller<'a>(&self, subject: &Subject<'_>) -> Result<Caller, Ask<'a>>
+    where
+        's: 'a,
+        'r: 'a,
+    {
         if subject.preflight.is_some() {
             return Ok(Caller::Anonymous);
         }
@@ -244,15 +258,25 @@ impl<'s, 'r> Check<'s, 'r> {
     }
 
     /// Who calls, by a token in one of `places`, else by the session cookie.
-    pub(super) fn caller_by(&self, places: TokenPlaces) -> Result<Caller, Ask> {
+    pub(super) fn caller_by<'a>(&self, places: TokenPlaces) -> Result<Caller, Ask<'a>>
+    where
+        's: 'a,
+        'r: 'a,
+    {
         let token = match credentials::find(self.request, places) {
             Credentials::None => return self.browser(),
             Credentials::Malformed => return Ok(Caller::BadToken(Reason::InvalidToken, "malformed")),
             Credentials::Multiple => return Ok(Caller::BadToken(Reason::MultipleCredentials, "multiple_credentials")),
-            Credentials::AccessToken(_) => return Ok(Caller::BadToken(Reason::InvalidToken, "malformed")),
+            Credentials::AccessToken(hash) if self.checker.ports.access_tokens => return Err(Ask::AccessToken(hash)),
+            Credentials::AccessToken(_) => return Ok(NOT_TAKEN),
             Credentials::Bearer(token) => token,
         };
         let ports = &self.checker.ports;
+        if let Some(opaque) = ports.opaque_tokens.as_ref().filter(|_| is_opaque(token)) {
+            let issuers = &self.snapshot.issuers;
+            let known = opaque.known(token, issuers).map(|known| told(known, CacheResult::Hit));
+            return known.ok_or(Ask::Opaque(token, issuers));
+        }
         let (verified, cache) =
             self.checker.tokens.verify(token, &self.snapshot.issuers, ports.keys.as_ref(), ports.clock.now());
         match verified {
@@ -263,7 +287,7 @@ impl<'s, 'r> Check<'s, 'r> {
     }
 
     /// Whose browser it is, by the session cookie.
-    fn browser(&self) -> Result<Caller, Ask> {
+    fn browser(&self) -> Result<Caller, Ask<'static>> {
         if self.checker.ports.sessions.is_none() {
             return Ok(Caller::Anonymous);
         }
@@ -282,6 +306,7 @@ impl<'s, 'r> Check<'s, 'r> {
                 outcome.record.token = Some(*cache);
                 outcome
             }
+            Admitted::Somebody(principal, Shown::AccessToken) => self.judge_principal(subject, Some(principal), None),
             Admitted::Somebody(principal, Shown::Session(live)) => self.judge_session(subject, principal, live),
             Admitted::Barred(principal, shown, barred) => self.judge_barred(subject, principal, shown, *barred),
             Admitted::Anonymous => self.judge_principal(subject, None, None),
@@ -327,6 +352,7 @@ impl<'s, 'r> Check<'s, 'r> {
         let mut outcome = self.judge_principal(subject, None, Some(Refused { reason, cause, whom }));
         outcome.record.speaks_of(principal);
         match shown {
+            Shown::AccessToken => {}
             Shown::Token(cache) => outcome.record.token = Some(*cache),
             Shown::Session(_) if reason == Reason::SessionExpired => outcome.set_cookie(SetCookie::clear_session()),
             Shown::Session(live) => {

@@ -10,6 +10,7 @@
 //! key, the session of a cookie, what the directory says of somebody it does
 //! not know by heart, and a page of the service itself.
 
+mod access_token;
 mod admission;
 mod answers;
 mod assertion;

@@ -37,8 +37,10 @@ pub struct Guest {
 pub enum Credential {
     /// The cookie of a session. Browsers send it unasked: what changes something has to come from our own pages.
     Session(Arc<LiveSession>),
-    /// A token in `Authorization`.
+    /// A token of a provider in `Authorization`.
     Bearer,
+    /// A personal access token in `Authorization`, as bearer token or password.
+    AccessToken,
 }
 
 impl Checker {
@@ -59,8 +61,9 @@ impl Checker {
         let check = Check::new(self, &snapshot, &request);
         let places = TokenPlaces { header: true, query: false, websocket_protocol: false };
         let caller = self.known(|| check.caller_by(places)).await;
-        let (principal, credential) = match self.admit(caller).await {
+        let (principal, credential) = match self.admit(&snapshot, caller).await {
             Admitted::Somebody(principal, Shown::Token(_)) => (principal, Credential::Bearer),
+            Admitted::Somebody(principal, Shown::AccessToken) => (principal, Credential::AccessToken),
             Admitted::Somebody(principal, Shown::Session(live)) => (principal, Credential::Session(live)),
             Admitted::Anonymous => return Visitor::Nobody,
             Admitted::Barred(_, _, Barred { reason, cause })

@@ -24,6 +24,8 @@ impl WhatIf {
             random: Arc::new(Nothing),
             sessions: None,
             directory: None,
+            access_tokens: false,
+            opaque_tokens: None,
         };
         Ok(Self { checker: Checker::new(app::snapshot(&loaded.config, &loaded.apps)?, TokenCache::new(0), ports) })
     }

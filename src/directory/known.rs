@@ -12,6 +12,7 @@ use super::look_ups::LookUps;
 use super::standing::Standing;
 use super::standings::{Recalled, Standings, Ticket};
 use super::store::{ChangeRequest, Changed, DirectoryError, EventId, ReportRequest, UserDirectory, UserRef};
+use super::token_uses::TokenUses;
 use super::user::{UserId, UserKey};
 use crate::types::{Clock, Random};
 
@@ -69,6 +70,7 @@ pub struct Directory {
     /// By generation and by the sequence of the owner that is known, so that what
     /// is too old for these is not joined.
     token_look_ups: LookUps<TokenHash, (u64, u64), Found<StoredAccessToken>>,
+    uses: TokenUses,
 }
 
 /// An error that several waited for.
@@ -93,6 +95,7 @@ impl Directory {
             tokens: Cache::new(users),
             unknown_tokens: Cache::builder().max_capacity(UNKNOWN_TOKENS).time_to_live(UNKNOWN_TOKEN).build(),
             token_look_ups: LookUps::new(TOKEN_LOOK_UPS),
+            uses: TokenUses::default(),
         }
     }
 
@@ -101,6 +104,12 @@ impl Directory {
     #[must_use]
     pub fn store(&self) -> &dyn UserDirectory {
         self.ports.store.as_ref()
+    }
+
+    /// When personal access tokens were used.
+    #[must_use]
+    pub const fn uses(&self) -> &TokenUses {
+        &self.uses
     }
 
     /// Whether what is remembered counts: changes are followed, or were not long ago.

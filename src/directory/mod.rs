@@ -21,6 +21,7 @@ mod query;
 mod standing;
 mod standings;
 mod store;
+mod token_uses;
 mod trail;
 mod user;
 
@@ -37,6 +38,7 @@ pub use store::{
     ChangeRequest, Changed, Changes, DirectoryError, DirectoryFuture, EventId, Outcome, ReportRequest, UserDirectory,
     UserRef,
 };
+pub use token_uses::TokenUses;
 pub use user::{AsOf, Rights, ScimResource, TierGrant, User, UserId, UserKey};
 
 #[cfg(test)]

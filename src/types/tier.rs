@@ -50,6 +50,12 @@ impl TierSet {
         Self(self.0 | other.0)
     }
 
+    /// What is in both sets.
+    #[must_use]
+    pub fn intersection(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
     /// Whether every tier of this set is also in `other`.
     #[must_use]
     pub fn is_subset(self, other: Self) -> bool {
