@@ -8,6 +8,7 @@ use moka::sync::Cache;
 use super::access_token::{AccessToken, AccessTokenId, NewAccessToken, StoredAccessToken, TokenHash};
 use super::audit::Actor;
 use super::change::UserChange;
+use super::group::{Group, GroupChange, GroupId, NewGroup};
 use super::look_ups::LookUps;
 use super::standing::Standing;
 use super::standings::{Recalled, Standings, Ticket};
@@ -300,6 +301,48 @@ impl Directory {
         // It is one of the owner's record too: with that, the token is read again.
         self.standings.forget_id(owner);
         revoked
+    }
+
+    /// Makes a group; every check that begins after the answer knows it.
+    ///
+    /// # Errors
+    /// When it was not done, or that cannot be told.
+    pub async fn create_group(&self, group: NewGroup, actor: Actor) -> Result<Group, DirectoryError> {
+        let made = self.ports.store.create_group(group, actor, self.ports.clock.now()).await;
+        self.catch_up().await;
+        made
+    }
+
+    /// Changes a group; every check that begins after the answer knows it.
+    ///
+    /// # Errors
+    /// When it was not done, or that cannot be told.
+    pub async fn change_group(
+        &self,
+        id: GroupId,
+        change: GroupChange,
+        expected_version: Option<u64>,
+        actor: Actor,
+    ) -> Result<Group, DirectoryError> {
+        let now = self.ports.clock.now();
+        let changed = self.ports.store.change_group(id, change, expected_version, actor, now).await;
+        self.catch_up().await;
+        changed
+    }
+
+    /// Deletes a group; every check that begins after the answer knows it.
+    ///
+    /// # Errors
+    /// When it was not done, or that cannot be told.
+    pub async fn delete_group(
+        &self,
+        id: GroupId,
+        expected_version: Option<u64>,
+        actor: Actor,
+    ) -> Result<(), DirectoryError> {
+        let deleted = self.ports.store.delete_group(id, expected_version, actor, self.ports.clock.now()).await;
+        self.catch_up().await;
+        deleted
     }
 
     /// Takes over what other replicas changed, or this one without
