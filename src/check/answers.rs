@@ -62,7 +62,8 @@ impl Check<'_, '_> {
                 remove.push((*name).to_owned());
             }
         }
-        let places = subject.map_or(NO_PLACES, |subject| subject.matched.rule().token_places());
+        // Under no rule nothing is read, so nothing is cut out.
+        let places = subject.map_or(TokenPlaces::HEADER, |subject| subject.matched.rule().token_places());
         let query_cut = if places.query { credentials::token_parameters(self.request.target) } else { Vec::new() };
         let websocket_protocol_cut = places.websocket_protocol && credentials::protocols_hold_token(self.request);
         let cookies = request_kind::upstream_cookies(self.request);
@@ -258,6 +259,3 @@ impl Check<'_, '_> {
         }
     }
 }
-
-/// For a request under no rule: nothing is read, so nothing is cut out.
-const NO_PLACES: TokenPlaces = TokenPlaces { header: true, query: false, websocket_protocol: false };

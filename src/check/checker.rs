@@ -15,7 +15,7 @@ use super::places::Places;
 use super::token_cache::TokenCache;
 use crate::apps::Catalogue;
 use crate::directory::Directory;
-use crate::policy::{Policy, Required};
+use crate::policy::{Policy, Required, TokenPlaces};
 use crate::session::{NoSession, SessionId, SessionSource};
 use crate::token::{Issuers, KeyRefresh, KeySource, OpaqueTokens};
 use crate::types::{Clock, Principal, Random, Reason, RequestView};
@@ -146,6 +146,10 @@ impl Checker {
             (Step::Ask(subject), _) => subject,
             (Step::Done(outcome), _) => return outcome,
             (Step::Page(path), Some(pages)) => return check.page(&path, pages).await,
+            (Step::OwnTier(path, tier), _) => {
+                let caller = self.known(|| check.caller_by(TokenPlaces::HEADER)).await;
+                return check.judge_own(&path, &tier, &self.admit(&snapshot, caller).await);
+            }
             (Step::Page(_), None) => {
                 return check.deny(None, Reason::NoRule, Some("own_page"), &Required::default());
             }
@@ -205,7 +209,9 @@ impl Checker {
         match check.begin(None) {
             Step::Ask(subject) => check.judge_principal(&subject, caller, None).record,
             Step::Done(outcome) => outcome.record,
-            Step::Page(_) => check.deny(None, Reason::NoRule, Some("own_page"), &Required::default()).record,
+            Step::Page(_) | Step::OwnTier(..) => {
+                check.deny(None, Reason::NoRule, Some("own_page"), &Required::default()).record
+            }
         }
     }
 
@@ -216,7 +222,7 @@ impl Checker {
         match check.begin(None) {
             Step::Ask(subject) => check.judge_principal(&subject, caller, None),
             Step::Done(outcome) => outcome,
-            Step::Page(_) => panic!("there are no pages"),
+            Step::Page(_) | Step::OwnTier(..) => panic!("there are no pages"),
         }
     }
 

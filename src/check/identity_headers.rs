@@ -32,7 +32,12 @@ enum Field {
     Issuer,
     RequestId,
     Claim(ClaimPath),
+    /// An attribute of the user directory; no token can say it.
+    Attribute(ClaimPath),
 }
+
+/// A JSON pointer that begins so leads to the attributes of the user directory.
+const DIRECTORY: &str = "directory";
 
 /// Header names that carry an answer of the service to the proxy and are
 /// therefore never accepted from a client.
@@ -69,7 +74,8 @@ pub(crate) struct Identity<'a> {
 }
 
 impl IdentityHeaders {
-    /// `claims` pairs a header name with the claim it carries; `strip`
+    /// `claims` pairs a header name with the claim it carries, or, as
+    /// `/directory/…`, with an attribute of the user directory; `strip`
     /// are further names that no client may send upstream.
     #[must_use]
     pub fn new(profiles: &[HeaderProfile], claims: &[(String, ClaimPath)], strip: &[String]) -> Self {
@@ -80,7 +86,8 @@ impl IdentityHeaders {
         for (name, claim) in claims {
             let name = name.to_ascii_lowercase().into_boxed_str();
             fields.retain(|(held, _)| *held != name);
-            fields.push((name, Field::Claim(claim.clone())));
+            let field = claim.below(DIRECTORY).map_or_else(|| Field::Claim(claim.clone()), Field::Attribute);
+            fields.push((name, field));
         }
         let mut reserved: BTreeSet<Box<str>> = fields.iter().map(|(name, _)| name.clone()).collect();
         // An upstream may read the names of a profile that is not in use: no client sets those either.
@@ -97,6 +104,12 @@ impl IdentityHeaders {
     /// it is unknown.
     pub(crate) fn values(&self, identity: &Identity<'_>) -> Vec<(Box<str>, String)> {
         self.fields.iter().map(|(name, field)| (name.clone(), field.value(identity))).collect()
+    }
+
+    /// Whether a header carries what only a user directory says.
+    #[must_use]
+    pub fn reads_directory(&self) -> bool {
+        self.fields.iter().any(|(_, field)| matches!(field, Field::Attribute(_)))
     }
 
     /// The names that every allowed request brings to its upstream, in lower case.
@@ -179,6 +192,9 @@ impl Field {
             Self::RequestId => identity.request_id.to_owned(),
             Self::Claim(claim) => {
                 caller.and_then(|caller| claim.find(&caller.claims)).map_or_else(String::new, claim_text)
+            }
+            Self::Attribute(attribute) => {
+                caller.and_then(|caller| attribute.find(&caller.attributes)).map_or_else(String::new, claim_text)
             }
         }
     }

@@ -67,6 +67,8 @@ pub(super) enum Step<'s> {
     Ask(Subject<'s>),
     /// It is a page of the service at this path.
     Page(CanonicalPath),
+    /// It is a path of the service that asks for this tier.
+    OwnTier(CanonicalPath, String),
     /// It is over.
     Done(CheckOutcome),
 }

@@ -6,6 +6,7 @@
 //! | path | host | gRPC | over HTTP |
 //! | --- | --- | --- | --- |
 //! | a page | public | the page | passes as nobody |
+//! | of a tier, such as the administrators' | public | the page | passes with the tier, else 401 or 403 |
 //! | below `base_path`, no page | public | 404 | 403 `no_rule` |
 //! | below `base_path` | none, or another | the page, or 404 | the policy decides |
 //! | special | none | the page | the policy decides |
@@ -17,10 +18,12 @@
 //! host that browsers are sent to. Where the proxy says that its route leads to an
 //! app, or to no app of the catalogue, it does not lead to a page: the policy decides.
 
+use super::admission::Admitted;
 use super::judgement::{Check, Step};
-use super::outcome::{Allow, Answer, CheckOutcome, Response};
+use super::outcome::{Allow, Answer, CheckOutcome, DenyKind, Response};
 use super::pages::{OwnPages, Page, PageRequest, Sender};
 use super::request_kind;
+use crate::policy::Required;
 use crate::types::{CanonicalPath, Host, Protocol, Reason, TierSet};
 
 /// What the log says of these paths beside the reason.
@@ -52,6 +55,9 @@ impl<'s> Check<'s, '_> {
             (Protocol::AuthRequest | Protocol::ForwardAuth | Protocol::ExtAuthz, Some(pages))
                 if public && self.request.route_app.is_none() =>
             {
+                if let Some(tier) = pages.tier(path.as_str()) {
+                    return Some(Step::OwnTier(path.clone(), tier.to_owned()));
+                }
                 Some(Step::Done(if pages.has_page(path.as_str()) {
                     self.own_answer(path, host, Answer::Allow(Box::new(self.nobody())))
                 } else {
@@ -60,6 +66,37 @@ impl<'s> Check<'s, '_> {
             }
             (Protocol::AuthRequest | Protocol::ForwardAuth | Protocol::ExtAuthz, _) => None,
         }
+    }
+
+    /// Who may ask for one of the service's own paths that asks for a tier, as if
+    /// a rule did. The page itself judges once more.
+    pub(super) fn judge_own(&self, path: &CanonicalPath, tier: &str, admitted: &Admitted) -> CheckOutcome {
+        let tiers = self.snapshot.policy.tiers();
+        let host = self.request.host.and_then(|host| Host::parse(host).ok());
+        let deny = |whom, reason, cause| {
+            let required = Required { tiers: vec![tier.to_owned()], ..Required::default() };
+            let mut outcome = self.deny_as(DenyKind::of(reason), (None, whom), reason, Some(cause), &required);
+            outcome.record.path = request_kind::cut(path.as_str());
+            outcome.record.host = host.as_ref().map(|host| host.as_str().to_owned()).unwrap_or_default();
+            outcome
+        };
+        let mut outcome = match admitted {
+            Admitted::Somebody(principal, _) => {
+                let held = tiers.held_by(Some(principal));
+                if tiers.index(tier).is_some_and(|tier| held.contains(tier)) {
+                    self.own_answer(path, host.as_ref(), Answer::Allow(Box::new(self.nobody())))
+                } else {
+                    deny(Some(principal.as_ref()), Reason::InsufficientTier, CAUSE)
+                }
+            }
+            Admitted::Barred(principal, _, barred) => deny(Some(principal.as_ref()), barred.reason, barred.cause),
+            Admitted::Anonymous => deny(None, Reason::NoCredentials, CAUSE),
+            Admitted::BadToken(reason, cause) | Admitted::BadCookie(reason, cause) => deny(None, *reason, cause),
+        };
+        if let Admitted::Somebody(principal, _) | Admitted::Barred(principal, ..) = admitted {
+            outcome.record.speaks_of(principal);
+        }
+        outcome
     }
 
     fn is_below_base(&self, path: &CanonicalPath) -> bool {

@@ -85,6 +85,13 @@ pub trait OwnPages: Send + Sync {
     /// canonical path, to which a proxy that asks about it may let anybody through.
     fn has_page(&self, path: &str) -> bool;
 
+    /// The tier that is asked for at a canonical path, where the service does so
+    /// itself: over HTTP nobody without it passes there.
+    fn tier(&self, path: &str) -> Option<&str> {
+        let _ = path;
+        None
+    }
+
     /// The largest body that the page at a canonical path reads, in bytes.
     fn max_body(&self, path: &str) -> usize {
         let _ = path;

@@ -59,8 +59,7 @@ impl Checker {
         };
         let snapshot = self.snapshot();
         let check = Check::new(self, &snapshot, &request);
-        let places = TokenPlaces { header: true, query: false, websocket_protocol: false };
-        let caller = self.known(|| check.caller_by(places)).await;
+        let caller = self.known(|| check.caller_by(TokenPlaces::HEADER)).await;
         let (principal, credential) = match self.admit(&snapshot, caller).await {
             Admitted::Somebody(principal, Shown::Token(_)) => (principal, Credential::Bearer),
             Admitted::Somebody(principal, Shown::AccessToken) => (principal, Credential::AccessToken),

@@ -223,6 +223,11 @@ impl Config {
         let sessions = sessions.map(|sessions| Sessions::read(&sessions, check));
         let ids: Vec<ProviderId> = identity_providers.iter().map(|provider| provider.id().clone()).collect();
         let directory = file.directory.as_ref().and_then(|directory| Directory::read(directory, &ids, check));
+        if directory.is_none() && file.directory.is_none() && identity_headers.reads_directory() {
+            check.notice(
+                "`identity_headers.claims` reads `/directory/…`, and there is no `directory`: these headers stay empty",
+            );
+        }
         let portal = portal::read(&file, &base_path, files, check);
         let apps_dirs = apps::read_dirs(file.apps_dir.as_ref(), check);
         let routes = Routes::read(&file.routes, check);

@@ -309,8 +309,7 @@ impl Directory {
     /// When it was not done, or that cannot be told.
     pub async fn create_group(&self, group: NewGroup, actor: Actor) -> Result<Group, DirectoryError> {
         let made = self.ports.store.create_group(group, actor, self.ports.clock.now()).await;
-        self.catch_up().await;
-        made
+        self.catch_up_after(made).await
     }
 
     /// Changes a group; every check that begins after the answer knows it.
@@ -326,8 +325,7 @@ impl Directory {
     ) -> Result<Group, DirectoryError> {
         let now = self.ports.clock.now();
         let changed = self.ports.store.change_group(id, change, expected_version, actor, now).await;
-        self.catch_up().await;
-        changed
+        self.catch_up_after(changed).await
     }
 
     /// Deletes a group; every check that begins after the answer knows it.
@@ -340,9 +338,25 @@ impl Directory {
         expected_version: Option<u64>,
         actor: Actor,
     ) -> Result<(), DirectoryError> {
-        let deleted = self.ports.store.delete_group(id, expected_version, actor, self.ports.clock.now()).await;
-        self.catch_up().await;
-        deleted
+        let now = self.ports.clock.now();
+        let deleted = self.ports.store.delete_group(id, expected_version, actor, now).await;
+        self.catch_up_after(deleted).await
+    }
+
+    /// After a change of many: what was refused changed nobody.
+    async fn catch_up_after<T>(&self, changed: Result<T, DirectoryError>) -> Result<T, DirectoryError> {
+        match &changed {
+            Ok(_) => self.catch_up().await,
+            // Nobody was promised anything: what is known counts on.
+            Err(DirectoryError::Unavailable(_) | DirectoryError::Corrupt) => drop(self.follow().await),
+            Err(
+                DirectoryError::Taken(_)
+                | DirectoryError::Missing(_)
+                | DirectoryError::Changed
+                | DirectoryError::TooMany(_),
+            ) => {}
+        }
+        changed
     }
 
     /// Takes over what other replicas changed, or this one without
@@ -408,7 +422,7 @@ struct NeverStill;
 /// What a change comes of.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Because {
-    /// The version that it is meant for; any where there is none.
+    /// The version that it is meant for, 0 for no record at all; any where there is none.
     pub expected_version: Option<u64>,
     /// The event, which counts once.
     pub event: Option<EventId>,

@@ -53,6 +53,11 @@ pub struct TokenPlaces {
     pub websocket_protocol: bool,
 }
 
+impl TokenPlaces {
+    /// In `Authorization` alone.
+    pub const HEADER: Self = Self { header: true, query: false, websocket_protocol: false };
+}
+
 /// One rule of the policy.
 #[derive(Debug, Clone)]
 pub struct Rule {

@@ -91,6 +91,14 @@ impl ClaimPath {
         (!found.is_null()).then_some(found)
     }
 
+    /// The rest of a JSON pointer that begins with `/` and `first`; `None` for
+    /// every other one, and for a name.
+    #[must_use]
+    pub fn below(&self, first: &str) -> Option<Self> {
+        let (next, rest) = self.rest.split_first().filter(|_| self.first.as_ref() == first)?;
+        Some(Self { first: next.clone(), rest: rest.into() })
+    }
+
     /// Takes away what stands there.
     fn remove(&self, claims: &mut Map<String, Value>) {
         let Some((last, way)) = self.rest.split_last() else {

@@ -79,6 +79,12 @@ impl Gate {
         Self { checker, tier }
     }
 
+    /// The tier that it asks for.
+    #[must_use]
+    pub fn tier(&self) -> &str {
+        &self.tier
+    }
+
     /// The administrator who visits.
     ///
     /// Nothing of the path is looked at: who is refused learns the same of a path

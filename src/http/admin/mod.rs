@@ -130,8 +130,11 @@ impl Area for Admin {
         MAX_BODY
     }
 
-    /// No app stands in for this: a proxy that asks is told no, whoever it asks for.
     fn passes_unasked(&self) -> bool {
         false
+    }
+
+    fn tier(&self) -> Option<&str> {
+        Some(self.gate.tier())
     }
 }

@@ -108,6 +108,12 @@ pub trait Area: Send + Sync {
     fn passes_unasked(&self) -> bool {
         true
     }
+
+    /// The tier that a check asks for where a proxy wants to know whether somebody
+    /// may go there.
+    fn tier(&self) -> Option<&str> {
+        None
+    }
 }
 
 /// Whose browser it is.
@@ -356,6 +362,13 @@ impl OwnPages for Pages {
             Some(Route::Area(place, _)) => self.areas.get(place).is_some_and(|area| area.passes_unasked()),
             Some(_) => true,
             None => false,
+        }
+    }
+
+    fn tier(&self, path: &str) -> Option<&str> {
+        match self.routes.find(path) {
+            Some(Route::Area(place, _)) => self.areas.get(place)?.tier(),
+            Some(_) | None => None,
         }
     }
 
