@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::condition::Condition;
+use super::condition::{Condition, Grant};
 use super::decision::Beside;
 use super::tiers::Tiers;
 use crate::types::TierIndex;
@@ -63,6 +63,22 @@ impl Requirement<'_> {
 
     fn all(&self, conditions: &[Condition]) -> Words {
         Words::all(conditions.iter().map(|condition| self.words(condition)).collect())
+    }
+}
+
+impl Tiers {
+    /// Who holds `tier` by itself, in words; `None` where only a wider tier, or a
+    /// grant of an administrator, brings it. It names groups and users: it is for operators only.
+    #[must_use]
+    pub fn granted_to(&self, tier: TierIndex) -> Option<String> {
+        let words = Requirement { conditions: &[], beside: None, path_tier: None, tiers: self };
+        match self.grant(tier)? {
+            Grant::Anyone => Some("anyone".to_owned()),
+            Grant::Authenticated => Some("anyone who is signed in".to_owned()),
+            Grant::AnyOf(conditions) => {
+                Some(Words::any(conditions.iter().map(|condition| words.words(condition)).collect()).to_string())
+            }
+        }
     }
 }
 

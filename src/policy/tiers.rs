@@ -73,6 +73,11 @@ impl Tiers {
         Self { tiers }
     }
 
+    /// What gives `tier` by itself.
+    pub(super) fn grant(&self, tier: TierIndex) -> Option<&Grant> {
+        self.tiers.get(tier.position())?.grant.as_ref()
+    }
+
     /// The tier called `name`, with case.
     #[must_use]
     pub fn index(&self, name: &str) -> Option<TierIndex> {

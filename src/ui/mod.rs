@@ -10,6 +10,7 @@
 //! Both the refusals of a check and the service's own pages are written here,
 //! so that they cannot drift apart.
 
+mod admin_samples;
 mod brand;
 mod color;
 mod contact;

@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
+use super::admin_samples;
+
 /// What every page gets besides the functions.
 pub(super) fn common() -> Value {
     json!({
@@ -35,7 +37,7 @@ pub(super) fn all() -> Vec<(&'static str, Value)> {
     };
     let portal = |person: Value, groups: Value, query: &str, empty: bool| {
         json!({
-            "person": person, "login": "/_auth/login", "note": "Sign in", "base": "/_auth",
+            "person": person, "login": "/_auth/login", "note": "Sign in", "base": "/_auth", "admin": "/_auth/admin/",
             "groups": groups, "query": query, "tier": null, "searchable": true, "whole": true, "total": 1,
             "empty": empty,
         })
@@ -48,7 +50,7 @@ pub(super) fn all() -> Vec<(&'static str, Value)> {
         { "label": "devel", "apps": [app(false)], "total": 1, "more": 0, "href": null },
     ]);
     let session = json!({ "key": "00", "browser": "Firefox on Linux", "own": true, "since": moment, "until": moment });
-    vec![
+    let mut all = vec![
         ("message.html", json!({ "text": ["Text"], "causes": ["Cause"], "actions": actions })),
         ("message.html", json!({ "text": [], "causes": [], "actions": [] })),
         (
@@ -81,20 +83,22 @@ pub(super) fn all() -> Vec<(&'static str, Value)> {
         ("portal.html", portal(person, groups, "", false)),
         ("portal.html", portal(Value::Null, json!([]), "x", false)),
         ("portal.html", portal(Value::Null, json!([]), "", true)),
-    ]
+    ];
+    all.extend(admin_samples::all());
+    all
 }
 
 /// The names that a template gets besides the common ones. A base is written
 /// for every page.
 pub(super) fn names(template: &str) -> BTreeSet<String> {
-    let is_shared = matches!(template, "base.html" | "symbols.html");
+    let is_shared = matches!(template, "base.html" | "symbols.html" | "admin.html" | "admin_parts.html");
     let mut names: BTreeSet<String> = all()
         .iter()
         .filter(|(name, _)| is_shared || *name == template)
         .filter_map(|(_, values)| values.as_object())
         .flat_map(|members| members.keys().cloned())
         .collect();
-    names.insert("symbol".to_owned());
+    names.extend(["symbol", "moment", "options", "state", "names", "pager", "entries"].map(str::to_owned));
     names
 }
 

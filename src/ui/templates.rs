@@ -16,7 +16,7 @@ use super::style::STYLE;
 /// The file of the style sheet.
 const SHEET: &str = "style.css";
 
-const SHIPPED: [(&str, &str); 9] = [
+const SHIPPED: [(&str, &str); 21] = [
     ("base.html", include_str!("templates/base.html")),
     ("symbols.html", include_str!("templates/symbols.html")),
     ("message.html", include_str!("templates/message.html")),
@@ -26,6 +26,18 @@ const SHIPPED: [(&str, &str); 9] = [
     ("logout.html", include_str!("templates/logout.html")),
     ("sessions.html", include_str!("templates/sessions.html")),
     ("idp.html", include_str!("templates/idp.html")),
+    ("admin.html", include_str!("templates/admin.html")),
+    ("admin_parts.html", include_str!("templates/admin_parts.html")),
+    ("admin_overview.html", include_str!("templates/admin_overview.html")),
+    ("admin_users.html", include_str!("templates/admin_users.html")),
+    ("admin_user.html", include_str!("templates/admin_user.html")),
+    ("admin_confirm.html", include_str!("templates/admin_confirm.html")),
+    ("admin_sessions.html", include_str!("templates/admin_sessions.html")),
+    ("admin_apps.html", include_str!("templates/admin_apps.html")),
+    ("admin_policy.html", include_str!("templates/admin_policy.html")),
+    ("admin_decisions.html", include_str!("templates/admin_decisions.html")),
+    ("admin_providers.html", include_str!("templates/admin_providers.html")),
+    ("admin_audit.html", include_str!("templates/admin_audit.html")),
 ];
 
 /// What every template sees.

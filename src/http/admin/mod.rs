@@ -12,6 +12,7 @@
 pub mod api;
 pub mod desk;
 mod gate;
+pub mod pages;
 mod recent;
 
 use std::future::Future;
@@ -19,7 +20,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use desk::{AdminDesk, DeskError, DeskPorts};
+pub use desk::{AdminDesk, By, DeskError, DeskPorts, Timestamp};
 pub use gate::{Administrator, Gate, Refusal};
 pub use recent::{DecisionLine, RecentDecisions};
 

@@ -26,7 +26,7 @@ const SYSTEMS: [(&str, &str); 7] = [
 const MAX_SHOWN: usize = 80;
 
 /// Such as `Firefox on Linux`; what is not known is shown as it is, cut.
-pub(super) fn name(user_agent: &str, language: &Language) -> String {
+pub(in crate::http) fn name(user_agent: &str, language: &Language) -> String {
     let known = |list: &[(&'static str, &'static str)]| {
         list.iter().find(|(mark, _)| user_agent.contains(mark)).map(|(_, name)| *name)
     };

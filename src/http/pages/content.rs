@@ -14,7 +14,7 @@ use crate::ui::{Form, Language, Messages, PageView, Text};
 
 /// Something to be told, with what the reader can do.
 #[derive(Debug, Clone)]
-pub(super) struct Notice {
+pub(in crate::http) struct Notice {
     status: u16,
     sign: &'static str,
     title: &'static str,
@@ -27,7 +27,7 @@ pub(super) struct Notice {
 
 impl Notice {
     /// `sign` is the symbol above it; `title` and `text` are messages.
-    pub(super) fn new(status: u16, sign: &'static str, title: &'static str, text: &'static str) -> Self {
+    pub(in crate::http) fn new(status: u16, sign: &'static str, title: &'static str, text: &'static str) -> Self {
         Self {
             status,
             sign,
@@ -40,29 +40,29 @@ impl Notice {
         }
     }
 
-    pub(super) fn and(mut self, text: &'static str) -> Self {
+    pub(in crate::http) fn and(mut self, text: &'static str) -> Self {
         self.text.push(text);
         self
     }
 
-    pub(super) fn causes(mut self, causes: &[&'static str]) -> Self {
+    pub(in crate::http) fn causes(mut self, causes: &[&'static str]) -> Self {
         self.causes.extend_from_slice(causes);
         self
     }
 
-    pub(super) fn action(mut self, label: &'static str, href: String) -> Self {
+    pub(in crate::http) fn action(mut self, label: &'static str, href: String) -> Self {
         self.actions.push((label, href));
         self
     }
 
     /// For programs only.
-    pub(super) fn reason(mut self, reason: Reason) -> Self {
+    pub(in crate::http) fn reason(mut self, reason: Reason) -> Self {
         self.reason = Some(reason);
         self
     }
 
     /// For programs only.
-    pub(super) fn login_url(mut self, url: String) -> Self {
+    pub(in crate::http) fn login_url(mut self, url: String) -> Self {
         self.login_url = Some(url);
         self
     }
@@ -70,13 +70,13 @@ impl Notice {
 
 /// A moment as people and programs read it.
 #[derive(Debug, Clone, Serialize)]
-pub(super) struct Moment {
+pub(in crate::http) struct Moment {
     short: String,
     exact: String,
 }
 
 impl Moment {
-    pub(super) fn of(time: UnixTime, language: &Language) -> Self {
+    pub(in crate::http) fn of(time: UnixTime, language: &Language) -> Self {
         let exact = time.to_string();
         // `2027-01-15T20:00:…`, which is as long for any year that a session sees.
         let part = |from: usize, to: usize| exact.get(from..to).unwrap_or_default();
@@ -88,43 +88,64 @@ impl Moment {
             .with("minute", part(14, 16));
         Self { short: language.say(&moment), exact }
     }
+
+    /// As people read it.
+    pub(in crate::http) fn short(&self) -> &str {
+        &self.short
+    }
 }
 
 /// One page to write: its status, template, symbol and title.
-pub(super) struct Sheet<'a> {
-    pub(super) status: u16,
-    pub(super) template: &'static str,
-    pub(super) sign: &'static str,
-    pub(super) title: &'static str,
-    pub(super) form: Form<'a>,
+pub(in crate::http) struct Sheet<'a> {
+    pub(in crate::http) status: u16,
+    pub(in crate::http) template: &'static str,
+    pub(in crate::http) sign: &'static str,
+    pub(in crate::http) title: &'static str,
+    pub(in crate::http) form: Form<'a>,
 }
 
 /// Writes pages.
-pub(super) struct Content {
+pub(in crate::http) struct Content {
     checker: Arc<Checker>,
     home: String,
 }
 
 impl Content {
     /// `home` is the path of the portal.
-    pub(super) fn new(checker: Arc<Checker>, home: String) -> Self {
+    pub(in crate::http) fn new(checker: Arc<Checker>, home: String) -> Self {
         Self { checker, home }
     }
 
     /// The language of whoever asks.
-    pub(super) fn language(&self, visit: &Visit<'_>) -> Arc<Language> {
+    pub(in crate::http) fn language(&self, visit: &Visit<'_>) -> Arc<Language> {
         Arc::clone(self.checker.snapshot().ui.language(visit.accept_language()))
     }
 
+    /// The path of the portal.
+    pub(in crate::http) fn home(&self) -> &str {
+        &self.home
+    }
+
     /// A page for people.
-    pub(super) fn page(&self, visit: &Visit<'_>, sheet: &Sheet<'_>, values: serde_json::Value) -> Page {
-        let Sheet { status, template, sign, title, form } = *sheet;
+    pub(in crate::http) fn page(&self, visit: &Visit<'_>, sheet: &Sheet<'_>, values: serde_json::Value) -> Page {
+        self.titled(visit, sheet, Text::of(sheet.title), values)
+    }
+
+    /// A page for people, whose title has something filled in.
+    pub(in crate::http) fn titled(
+        &self,
+        visit: &Visit<'_>,
+        sheet: &Sheet<'_>,
+        title: Text,
+        values: serde_json::Value,
+    ) -> Page {
+        let Sheet { status, template, sign, title: _, form } = *sheet;
         let framed = matches!(form, Form::Framed(_));
         let ui = Arc::clone(&self.checker.snapshot().ui);
         let rendered = ui.page(PageView {
             template,
             language: ui.language(visit.accept_language()),
-            title: Text::of(title),
+            title,
             sign,
             home: if framed { "" } else { &self.home },
             reference: (status >= 400 && !framed).then(|| visit.request_id()),
@@ -147,7 +168,7 @@ impl Content {
     }
 
     /// Tells a notice in the form that fits who asks.
-    pub(super) fn notice(&self, visit: &Visit<'_>, notice: &Notice) -> Page {
+    pub(in crate::http) fn notice(&self, visit: &Visit<'_>, notice: &Notice) -> Page {
         let Notice { status, sign, title, text, causes, actions, reason, login_url } = notice;
         if visit.is_navigation() {
             let language = self.language(visit);
@@ -182,7 +203,7 @@ impl Content {
 }
 
 /// An answer for a program.
-pub(super) fn json_page(status: u16, content_type: &str, value: &serde_json::Value) -> Page {
+pub(in crate::http) fn json_page(status: u16, content_type: &str, value: &serde_json::Value) -> Page {
     let headers = vec![
         ("content-type", content_type.to_owned()),
         ("cache-control", "no-store".to_owned()),
@@ -192,7 +213,7 @@ pub(super) fn json_page(status: u16, content_type: &str, value: &serde_json::Val
 }
 
 /// Sends the browser elsewhere, always by GET and without saying where it was.
-pub(super) fn redirect(location: String, cookies: &[SetCookie]) -> Page {
+pub(in crate::http) fn redirect(location: String, cookies: &[SetCookie]) -> Page {
     let mut headers = vec![
         ("location", location),
         ("cache-control", "no-store".to_owned()),

@@ -31,9 +31,12 @@ pub use port::{SignIn, SignInFuture};
 
 pub use request::Visit;
 
+pub(in crate::http) use browser::name as browser_name;
+pub(in crate::http) use content::{Content, Moment, Notice, Sheet, redirect};
+pub(in crate::http) use request::{Form as FormFields, NoForm};
+
 use request::MAX_FORM;
 
-use content::{Content, Notice};
 use ipnet::IpNet;
 use portal::Indexed;
 use route::{Route, Routes};
@@ -90,6 +93,8 @@ pub struct Pages {
     indexed: Indexed,
     health: Option<Arc<dyn AppHealth>>,
     areas: Vec<Arc<dyn Area>>,
+    /// The tier of those who see the administrator's pages.
+    admin_tier: Option<String>,
 }
 
 /// A part of the service's own paths that answers for itself, whatever the
@@ -184,6 +189,7 @@ impl Pages {
             indexed: Indexed::default(),
             health: None,
             areas: Vec::new(),
+            admin_tier: None,
         }
     }
 
@@ -193,6 +199,15 @@ impl Pages {
     pub fn with_area(mut self, path: String, area: Arc<dyn Area>) -> Self {
         self.routes.add_area(path);
         self.areas.push(area);
+        self
+    }
+
+    /// The same, with a link on the portal to the administrator's pages for
+    /// those who hold `tier`, and the way back to these pages after signing in.
+    #[must_use]
+    pub fn with_admin(mut self, tier: String) -> Self {
+        self.routes.add_admin();
+        self.admin_tier = Some(tier);
         self
     }
 

@@ -17,6 +17,7 @@ use super::{Pages, SigningIn, Who, renewed};
 use crate::apps::{App, Catalogue};
 use crate::check::{Access, Opening, Page, Snapshot};
 use crate::session::LiveSession;
+use crate::types::Principal;
 use crate::ui::{Form, Text};
 
 /// The parameter of a browser that comes from signing out here.
@@ -160,6 +161,13 @@ impl Pages {
         format!("{}{}?{SIGNED_OUT}=1", parts.public_origin, self.routes.portal())
     }
 
+    /// Where the administrator's pages are, for those who may see them.
+    fn admin_of(&self, snapshot: &Snapshot, principal: Option<&Principal>) -> Option<String> {
+        let tiers = snapshot.policy.tiers();
+        let tier = tiers.index(self.admin_tier.as_deref()?)?;
+        tiers.held_by(Some(principal?)).contains(tier).then(|| self.routes.to("/admin/"))
+    }
+
     fn apps(&self, visit: &Visit<'_>, parts: Option<&SigningIn>, live: Option<&LiveSession>) -> Page {
         let snapshot = self.checker.snapshot();
         let language = self.content.language(visit);
@@ -177,6 +185,7 @@ impl Pages {
             "login": login,
             "note": language.say(&Text::of(note)),
             "base": self.routes.base_path(),
+            "admin": self.admin_of(&snapshot, principal),
             "groups": found.groups,
             "query": wanted.query,
             "tier": wanted.tier,

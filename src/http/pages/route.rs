@@ -50,6 +50,8 @@ pub(super) struct Routes {
     callbacks: Vec<(String, ProviderId)>,
     /// Below which paths other parts of the service answer for themselves.
     areas: Vec<String>,
+    /// Whether there are pages of the administrator.
+    admin: bool,
 }
 
 impl Routes {
@@ -65,7 +67,22 @@ impl Routes {
             portal_path: portal_path.clone(),
             callbacks,
             areas: Vec::new(),
+            admin: false,
         }
+    }
+
+    /// Lets browsers come back to the administrator's pages.
+    pub(super) fn add_admin(&mut self) {
+        self.admin = true;
+    }
+
+    /// Whether a browser that has signed in may not be sent to this path of the
+    /// service: looking at a page of the administrator changes nothing.
+    pub(super) fn is_no_target(&self, path: &str) -> bool {
+        let below = self.below(path).and_then(|below| below.strip_prefix("/admin")).filter(|_| self.admin);
+        let is_page = below.is_some_and(|below| below.is_empty() || below.starts_with('/'));
+        let is_api = below.is_some_and(|below| below == "/api" || below.starts_with("/api/"));
+        self.owns(path) && (!is_page || is_api)
     }
 
     /// Gives everything below `path` to an area; its place.

@@ -188,7 +188,7 @@ impl Pages {
             [] => return self.routes.portal(),
             // The portal is where everybody may go, though it is one of our own pages.
             [rd] if *rd == self.routes.portal() => return self.routes.portal(),
-            [rd] => match ReturnTarget::parse(rd, &parts.public_origin, |path| self.routes.owns(path)) {
+            [rd] => match ReturnTarget::parse(rd, &parts.public_origin, |path| self.routes.is_no_target(path)) {
                 Ok(target) => return target.as_str().to_owned(),
                 Err(error) => error,
             },
@@ -205,7 +205,7 @@ impl Pages {
         if location == portal {
             return location;
         }
-        match ReturnTarget::parse(&location, &parts.public_origin, |path| self.routes.owns(path)) {
+        match ReturnTarget::parse(&location, &parts.public_origin, |path| self.routes.is_no_target(path)) {
             Ok(target) => format!("{}{}", parts.public_origin, target.as_str()),
             Err(error) => {
                 count_refused(error);
@@ -215,7 +215,7 @@ impl Pages {
     }
 
     fn is_acceptable(&self, parts: &SigningIn, target: &str) -> bool {
-        ReturnTarget::parse(target, &parts.public_origin, |path| self.routes.owns(path)).is_ok()
+        ReturnTarget::parse(target, &parts.public_origin, |path| self.routes.is_no_target(path)).is_ok()
     }
 
     fn login_link(&self, target: &str, provider: Option<&ProviderId>, again: bool) -> String {

@@ -66,6 +66,8 @@ pub struct TierView {
     pub name: String,
     /// What people read.
     pub label: String,
+    /// What gives it by itself, in words; null where only a wider tier or a grant does.
+    pub grant: Option<String>,
     /// The other tiers that it contains, however deep.
     pub includes: Vec<String>,
     /// Whether it is the one of administrators.
@@ -211,6 +213,7 @@ impl AdminDesk {
         let view = |tier| TierView {
             name: tiers.name(tier).to_owned(),
             label: tiers.label(tier).to_owned(),
+            grant: tiers.granted_to(tier),
             includes: tiers
                 .contained(tier)
                 .iter()

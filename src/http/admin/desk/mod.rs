@@ -6,6 +6,7 @@
 
 mod audit;
 mod catalogue;
+mod people;
 mod sessions;
 mod users;
 mod views;
@@ -17,6 +18,7 @@ pub use catalogue::{
     AppList, AppView, DecisionList, DecisionSearch, ExplainCaller, PolicyView, ProviderList, ProviderView, RuleView,
     TierList, TierView,
 };
+pub use people::Owner;
 pub use sessions::{SessionList, SessionSearch, SessionView, SignedOut};
 pub use users::{GrantView, RightsView};
 pub use users::{GroupList, GroupSearch, GroupView, NewUser, TokenList, TokenView, UserList, UserSearch, UserView};

@@ -1,0 +1,61 @@
+//! Every live session.
+
+use serde_json::json;
+
+use super::told::Told;
+use super::words::pager;
+use super::{Asked, Sight};
+use crate::check::{Credential, Page};
+use crate::http::admin::DeskError;
+use crate::http::admin::desk::SessionSearch;
+use crate::http::pages::{FormFields, browser_name};
+use crate::ui::Text;
+
+/// How many are shown.
+const SHOWN: usize = 100;
+
+impl Asked<'_> {
+    /// `GET /sessions`
+    pub(super) async fn sessions(&self) -> Result<Page, DeskError> {
+        let list = self.pages.desk.sessions(SessionSearch { of: None, limit: SHOWN }).await?;
+        let own = match &self.administrator.guest.credential {
+            Credential::Session(live) => Some(live.key.to_string()),
+            Credential::Bearer => None,
+        };
+        let owners = self.pages.desk.owners(&list.sessions).await;
+        let rows: Vec<_> = list
+            .sessions
+            .iter()
+            .zip(owners)
+            .map(|(session, owner)| {
+                let subject = session.subject.clone().unwrap_or_else(|| self.words.say("admin.unreadable"));
+                let name = owner.as_ref().map_or(subject, |owner| owner.name.clone());
+                json!({
+                    "key": session.key,
+                    "name": name,
+                    "href": owner.map(|owner| self.to(&format!("/users/{}", owner.id))),
+                    "own": own.as_deref() == Some(&session.key),
+                    "browser": browser_name(session.user_agent.as_deref().unwrap_or_default(), self.words.language()),
+                    "provider": session.provider,
+                    "since": self.words.moment(session.signed_in_at.unwrap_or(session.idle_until)),
+                    "until": self.words.moment(session.ends_at),
+                })
+            })
+            .collect();
+        let values = json!({
+            "note": list.more.then(|| self.words.say("admin.sessions_more")),
+            "sessions": rows,
+            "here": self.to("/sessions"),
+            "pages": pager(None, None),
+        });
+        let told = self.visit.parameter("done").map(|_| Told::done(Text::of("admin.did_end_session")));
+        let title = Text::of("admin.sessions");
+        Ok(self.page(Sight { place: "/sessions", template: "admin_sessions.html", title, values, told }))
+    }
+
+    /// `POST /sessions/end` with `key`
+    pub(super) async fn end_session(&self, form: FormFields<'_>) -> Result<Page, DeskError> {
+        self.end(form).await?;
+        Ok(self.pages.onward("/sessions?done=1"))
+    }
+}
