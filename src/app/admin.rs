@@ -11,6 +11,7 @@ use crate::backend::app_health::KnownHealth;
 use crate::backend::jwks_fetch::{ProviderKeys, RefreshObserver};
 use crate::backend::jwks_source::RefreshResult;
 use crate::http::admin::desk::{KeyState, KeyStatus, KnownProvider};
+use crate::http::admin::pages::{AdminPages, PagePorts};
 use crate::http::admin::{Admin, AdminDesk, DeskPorts, Gate, RecentDecisions};
 use crate::token::{Freshness, KeySource as _};
 use crate::types::{Clock, ProviderId, UnixTime};
@@ -92,7 +93,16 @@ impl AreaParts<'_> {
             instance: self.checker.draw_id(),
         });
         let gate = Gate::new(Arc::clone(self.checker), tier);
-        let admin = Admin::new(gate, Arc::new(desk), &self.config.base_path);
+        let desk = Arc::new(desk);
+        let managed = self.config.identity_providers.iter().filter(|provider| provider.management.is_some());
+        let pages = AdminPages::new(PagePorts {
+            desk: Arc::clone(&desk),
+            checker: Arc::clone(self.checker),
+            clock: Arc::clone(self.clock),
+            base_path: self.config.base_path.clone(),
+            managed: managed.map(|provider| provider.id().as_str().to_owned()).collect(),
+        });
+        let admin = Admin::new(gate, desk, &self.config.base_path).with_pages(Arc::new(pages));
         Some(match self.management_passage() {
             Some(passage) => admin.with_part("/idp", Arc::new(passage)),
             None => admin,

@@ -47,7 +47,10 @@ impl AreaParts<'_> {
         };
         let pages = self.with_scim(pages);
         match self.admin() {
-            Some(admin) => pages.with_area(format!("{base}/admin"), Arc::new(admin)),
+            Some(admin) => {
+                let tier = self.config.admin.tier.clone().unwrap_or_default();
+                pages.with_area(format!("{base}/admin"), Arc::new(admin)).with_admin(tier)
+            }
             None => pages,
         }
     }

@@ -60,7 +60,7 @@ fn every_language_says_everything_and_fills_in_what_it_gets() {
 #[test]
 fn the_code_and_the_messages_name_each_other() {
     let mut source = String::new();
-    for folder in ["src/ui/templates", "src/http/pages", "src/http/admin/pages", "src/check"] {
+    for folder in ["src/ui/templates", "src/http/pages", "src/http/admin/pages", "src/http/admin_idp", "src/check"] {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
         for entry in std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path()) {
             let name = entry.file_name().unwrap_or_default().to_string_lossy().into_owned();
