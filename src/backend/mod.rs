@@ -17,5 +17,6 @@ pub mod memory_store;
 mod oidc_http;
 pub mod redis_store;
 pub mod route_files;
+pub mod sql_directory;
 pub mod sqlite_store;
 pub mod system;

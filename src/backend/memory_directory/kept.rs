@@ -76,16 +76,25 @@ impl Kept {
         if let Some(event) = event {
             self.events.insert(event.digest, event.expires);
         }
-        Ok(self.apply(&key, *new_id, change, &Trace { actor, request_id: request_id.as_deref(), now: *now }))
+        self.apply(&key, *new_id, change, &Trace { actor, request_id: request_id.as_deref(), now: *now })
     }
 
     fn has_seen(&self, event: &EventId, now: UnixTime) -> bool {
         self.events.get(&event.digest).is_some_and(|expires| now < *expires)
     }
 
-    pub(super) fn apply(&mut self, key: &UserKey, new_id: UserId, change: &UserChange, trace: &Trace<'_>) -> Changed {
+    pub(super) fn apply(
+        &mut self,
+        key: &UserKey,
+        new_id: UserId,
+        change: &UserChange,
+        trace: &Trace<'_>,
+    ) -> Result<Changed, DirectoryError> {
         let before = self.of_key(key).cloned();
-        match User::apply(before.as_ref(), key, new_id, change, trace.now) {
+        if before.is_none() && self.users.contains_key(&new_id) {
+            return Err(DirectoryError::Taken("id"));
+        }
+        Ok(match User::apply(before.as_ref(), key, new_id, change, trace.now) {
             None => Changed { outcome: Outcome::Unchanged, after: before.clone(), before },
             Some(after) => {
                 let after = self.write(change.action(), before.as_ref(), after, trace);
@@ -93,7 +102,7 @@ impl Kept {
                 let outcome = if before.is_some() { Outcome::Updated } else { Outcome::Created };
                 Changed { outcome, before, after: Some(after) }
             }
-        }
+        })
     }
 
     /// Writes a record with its line of the audit; the record as it was written.

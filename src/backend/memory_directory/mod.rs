@@ -97,7 +97,7 @@ impl UserDirectory for MemoryDirectory {
             let change = UserChange::Reported(Box::new(report));
             stage.apply(&key, new_id, &change, &Trace { actor: &actor, request_id: None, now })
         });
-        done(Ok(changed.collect()))
+        done(changed.collect())
     }
 
     fn group(&self, id: GroupId) -> DirectoryFuture<'_, Option<Group>> {

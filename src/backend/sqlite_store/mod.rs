@@ -11,7 +11,7 @@
 
 mod reader;
 mod rows;
-mod schema;
+pub(super) mod schema;
 mod writer;
 
 use std::future::Future;

@@ -79,7 +79,7 @@ pub enum SqliteOpenError {
 
 /// Makes the file when there is none. SQLite gives the files that it puts
 /// beside it the same permissions.
-pub(super) fn create(path: &Path) -> Result<(), SqliteOpenError> {
+pub(in crate::backend) fn create(path: &Path) -> Result<(), SqliteOpenError> {
     match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(SqliteOpenError::File(error)),
         Ok(_) | Err(_) => Ok(()),
@@ -87,7 +87,7 @@ pub(super) fn create(path: &Path) -> Result<(), SqliteOpenError> {
 }
 
 /// A group may share the file, as a volume of a cluster makes it; everybody may not.
-pub(super) fn check_mode(path: &Path) -> Result<(), SqliteOpenError> {
+pub(in crate::backend) fn check_mode(path: &Path) -> Result<(), SqliteOpenError> {
     let mode = match fs::metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(SqliteOpenError::Missing),
         found => found.map_err(SqliteOpenError::File)?.permissions().mode(),
@@ -126,7 +126,7 @@ pub(super) async fn connect_reader(path: &Path) -> Result<SqliteConnection, Sqli
     }
 }
 
-fn options(path: &Path) -> SqliteConnectOptions {
+pub(in crate::backend) fn options(path: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(path)
         .create_if_missing(false)
@@ -176,7 +176,7 @@ async fn migrate_inside(connection: &mut SqliteConnection) -> Result<(), SqliteO
 
 /// Whether another connection holds the lock (`SQLITE_BUSY`, `SQLITE_LOCKED`
 /// and their extended codes).
-pub(super) fn is_busy(error: &sqlx::Error) -> bool {
+pub(in crate::backend) fn is_busy(error: &sqlx::Error) -> bool {
     let code = error.as_database_error().and_then(|error| error.code()).and_then(|code| code.parse::<u32>().ok());
     code.is_some_and(|code| matches!(code & 0xff, 5 | 6))
 }

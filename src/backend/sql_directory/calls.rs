@@ -1,0 +1,102 @@
+//! How calls reach the database, and end in time.
+
+use std::time::Duration;
+
+use super::lane::Lane;
+use super::link::{Again, again};
+use super::statement::{Dialect, Row, Statement};
+use super::writing::{Failure, Work, Writing};
+use crate::directory::DirectoryError;
+
+/// Between two tries, while another process writes.
+const PAUSE: Duration = Duration::from_millis(3);
+/// How often a transaction is begun anew that others were in the way of.
+const TRIES: u32 = 5;
+
+#[derive(Debug, thiserror::Error)]
+#[error("the database did not answer in time")]
+struct TooLate;
+
+pub(super) fn unavailable(error: sqlx::Error) -> DirectoryError {
+    DirectoryError::Unavailable(Box::new(error))
+}
+
+/// `call`, where it ends within `limit`.
+pub(super) async fn within<T>(
+    limit: Duration,
+    lane: &Lane,
+    call: impl Future<Output = Result<T, DirectoryError>>,
+) -> Result<T, DirectoryError> {
+    if let Ok(ended) = tokio::time::timeout(limit, call).await {
+        return ended;
+    }
+    lane.drop_idle();
+    Err(DirectoryError::Unavailable(Box::new(TooLate)))
+}
+
+/// The rows of a statement that changes nothing.
+pub(super) async fn read(lane: &Lane, statement: &Statement) -> Result<Vec<Row>, DirectoryError> {
+    loop {
+        let mut lent = lane.lend().await.map_err(unavailable)?;
+        let error = match lent.link.rows(statement.clone()).await {
+            Ok(rows) => {
+                lent.bring_back();
+                return Ok(rows);
+            }
+            Err(error) => error,
+        };
+        match again(&error) {
+            // The server ended it while nobody used it; another one tells more.
+            Again::Anew if lent.is_used => lane.drop_idle(),
+            Again::Soon => {
+                lent.bring_back();
+                tokio::time::sleep(PAUSE).await;
+            }
+            Again::Anew | Again::No => return Err(unavailable(error)),
+        }
+    }
+}
+
+/// Does `work` in a transaction.
+pub(super) async fn write<W: Work>(lane: &Lane, dialect: Dialect, work: &W) -> Result<W::Output, DirectoryError> {
+    let mut tries = TRIES;
+    loop {
+        let mut lent = lane.lend().await.map_err(unavailable)?;
+        let done = attempt(&mut lent.link, dialect, work).await;
+        let error = match done {
+            Ok(output) => match lent.link.command("COMMIT").await {
+                Ok(()) => {
+                    lent.bring_back();
+                    return Ok(output);
+                }
+                // Whether it was done cannot be told: it is not tried again.
+                Err(error) => return Err(unavailable(error)),
+            },
+            Err(failure) => {
+                if lent.link.command("ROLLBACK").await.is_ok() {
+                    lent.bring_back();
+                } else {
+                    lane.drop_idle();
+                }
+                match failure {
+                    Failure::Refused(error) => return Err(error),
+                    Failure::Sql(error) => error,
+                }
+            }
+        };
+        match again(&error) {
+            // Another process that writes the same file is done soon; the time of the call is the limit.
+            Again::Soon if dialect == Dialect::Sqlite => {}
+            Again::Soon | Again::Anew if tries > 0 => tries = tries.saturating_sub(1),
+            Again::Soon | Again::Anew | Again::No => return Err(unavailable(error)),
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+async fn attempt<W: Work>(link: &mut super::link::Link, dialect: Dialect, work: &W) -> Result<W::Output, Failure> {
+    let mut writing = Writing::begin(link, dialect).await?;
+    let output = work.run(&mut writing).await?;
+    writing.finish().await?;
+    Ok(output)
+}
