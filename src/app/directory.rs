@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use super::counted_directory::CountedDirectory;
 use super::supervise::stopped;
 use crate::backend::causes::Causes;
+use crate::backend::sql_directory::{SqlAddress, SqlDirectory};
 use crate::config::{self, DirectoryAddress};
 use crate::directory::{Directory, DirectoryPorts, Remembering, UserDirectory};
 use crate::types::{Clock, Random};
@@ -40,20 +41,21 @@ impl OpenedDirectory {
     /// cannot tell anything about.
     ///
     /// # Errors
-    /// When a file cannot be opened.
+    /// When it is there and cannot be used.
     pub(super) async fn open(
         settings: &config::Directory,
         clock: &Arc<dyn Clock>,
         random: &Arc<dyn Random>,
-    ) -> anyhow::Result<Option<Self>> {
+    ) -> anyhow::Result<Self> {
         let (kind, label) = match &settings.store {
             DirectoryAddress::Sqlite(_) => ("sqlite", "directory_sqlite"),
             DirectoryAddress::Mysql(_) => ("mysql", "directory_mysql"),
             DirectoryAddress::Postgres(_) => ("postgres", "directory_postgres"),
         };
-        let Some(opened) = open_store(&settings.store).await? else { return Ok(None) };
         let store = Arc::new(CountedDirectory::new(kind, label));
-        store.opened(opened);
+        if let Some(opened) = open_store(&settings.store).await? {
+            store.opened(opened);
+        }
         let ports = DirectoryPorts {
             store: Arc::<CountedDirectory>::clone(&store),
             clock: Arc::clone(clock),
@@ -62,7 +64,7 @@ impl OpenedDirectory {
         let remembering = Remembering { users: u64::from(settings.cache), max_stale: settings.max_stale };
         let directory = Arc::new(Directory::remembering(ports, remembering));
         let address = settings.store.clone();
-        Ok(Some(Self { directory, store, address, clock: Arc::clone(clock) }))
+        Ok(Self { directory, store, address, clock: Arc::clone(clock) })
     }
 
     /// Follows what others change, until the service stops.
@@ -140,9 +142,30 @@ impl OpenedDirectory {
     }
 }
 
-/// The store at an address.
+/// The store at an address; `None` where the server does not answer.
 async fn open_store(address: &DirectoryAddress) -> anyhow::Result<Option<Arc<dyn UserDirectory>>> {
+    match SqlDirectory::open(&of_backend(address)).await {
+        Ok(store) => Ok(Some(Arc::new(store))),
+        Err(error) if error.is_outage() => {
+            tracing::error!(error = %Causes(&error), "the user directory cannot be reached, and is tried again");
+            Ok(None)
+        }
+        Err(error) => Err(anyhow::Error::new(error).context(not_opened(address))),
+    }
+}
+
+fn of_backend(address: &DirectoryAddress) -> SqlAddress {
     match address {
-        DirectoryAddress::Sqlite(_) | DirectoryAddress::Mysql(_) | DirectoryAddress::Postgres(_) => Ok(None),
+        DirectoryAddress::Sqlite(path) => SqlAddress::Sqlite(path.clone()),
+        DirectoryAddress::Mysql(url) => SqlAddress::Mysql(url.clone()),
+        DirectoryAddress::Postgres(url) => SqlAddress::Postgres(url.clone()),
+    }
+}
+
+/// What did not open; a URL may hold a password.
+fn not_opened(address: &DirectoryAddress) -> String {
+    match address {
+        DirectoryAddress::Sqlite(path) => format!("`sqlite:{}` cannot be opened", path.display()),
+        DirectoryAddress::Mysql(_) | DirectoryAddress::Postgres(_) => "`directory.url` cannot be opened".to_owned(),
     }
 }

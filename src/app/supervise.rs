@@ -90,7 +90,7 @@ async fn run(start: LoadedConfig, config_files: Vec<ReadFile>, load: LoadConfig)
     let (background, running) = Background::start();
     let tasks_beside: Arc<dyn Tasks> = Arc::new(background.clone());
     let directory = match &config.directory {
-        Some(settings) => OpenedDirectory::open(settings, &clock, &random).await?.map(Arc::new),
+        Some(settings) => Some(Arc::new(OpenedDirectory::open(settings, &clock, &random).await?)),
         None => None,
     };
     let world = World {
