@@ -8,7 +8,7 @@ use crate::backend::http_client::HttpClient;
 use crate::check::Checker;
 use crate::config::Config;
 use crate::directory::Directory;
-use crate::http::pages::Pages;
+use crate::http::pages::{AccessTokenPage, Pages};
 use crate::oidc::RelyingParty;
 use crate::session::Sessions;
 use crate::types::{Clock, Random, Tasks};
@@ -46,6 +46,10 @@ impl AreaParts<'_> {
             None => pages,
         };
         let pages = self.with_scim(pages);
+        let pages = match self.access_tokens() {
+            Some(tokens) => pages.with_access_tokens(tokens),
+            None => pages,
+        };
         match self.admin() {
             Some(admin) => {
                 let tier = self.config.admin.tier.clone().unwrap_or_default();
@@ -53,5 +57,17 @@ impl AreaParts<'_> {
             }
             None => pages,
         }
+    }
+
+    /// The page of personal access tokens, where people sign in and may have some.
+    fn access_tokens(&self) -> Option<AccessTokenPage> {
+        let settings = self.config.directory.as_ref()?.access_tokens;
+        let directory = self.directory.filter(|_| settings.max_per_user > 0)?;
+        Some(AccessTokenPage {
+            directory: Arc::clone(directory),
+            random: Arc::clone(self.random),
+            max_lifetime: settings.max_lifetime,
+            max_per_user: settings.max_per_user,
+        })
     }
 }

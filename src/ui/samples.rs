@@ -39,7 +39,19 @@ pub(super) fn all() -> Vec<(&'static str, Value)> {
         json!({
             "person": person, "login": "/_auth/login", "note": "Sign in", "base": "/_auth", "admin": "/_auth/admin/",
             "groups": groups, "query": query, "tier": null, "searchable": true, "whole": true, "total": 1,
-            "empty": empty,
+            "empty": empty, "tokens": "/_auth/tokens",
+        })
+    };
+    let tokens = |made: bool| {
+        let token = json!({
+            "id": "00", "name": "Backup", "tiers": ["devel"], "made": moment, "ends": moment, "used": moment,
+        });
+        json!({
+            "made": made.then(|| json!({ "name": "Backup", "secret": "tgp_x", "origin": "https://example.com" })),
+            "tokens": if made { vec![token] } else { Vec::new() },
+            "choices": [{ "name": "devel", "label": "Developers" }],
+            "lifetimes": [{ "seconds": 60, "label": "Until then", "chosen": true }],
+            "full": !made, "most": 20, "base": "/_auth",
         })
     };
     let person = json!({
@@ -78,8 +90,10 @@ pub(super) fn all() -> Vec<(&'static str, Value)> {
             }),
         ),
         ("logout.html", json!({ "name": "Zoë", "base": "/_auth" })),
-        ("sessions.html", json!({ "sessions": [session], "more": 2, "base": "/_auth" })),
-        ("sessions.html", json!({ "sessions": [], "more": 0, "base": "/_auth" })),
+        ("sessions.html", json!({ "sessions": [session], "more": 2, "base": "/_auth", "tokens": "/_auth/tokens" })),
+        ("sessions.html", json!({ "sessions": [], "more": 0, "base": "/_auth", "tokens": null })),
+        ("tokens.html", tokens(true)),
+        ("tokens.html", tokens(false)),
         ("portal.html", portal(person, groups, "", false)),
         ("portal.html", portal(Value::Null, json!([]), "x", false)),
         ("portal.html", portal(Value::Null, json!([]), "", true)),

@@ -16,7 +16,7 @@ use super::style::STYLE;
 /// The file of the style sheet.
 const SHEET: &str = "style.css";
 
-const SHIPPED: [(&str, &str); 21] = [
+const SHIPPED: [(&str, &str); 22] = [
     ("base.html", include_str!("templates/base.html")),
     ("symbols.html", include_str!("templates/symbols.html")),
     ("message.html", include_str!("templates/message.html")),
@@ -25,6 +25,7 @@ const SHIPPED: [(&str, &str); 21] = [
     ("portal.html", include_str!("templates/portal.html")),
     ("logout.html", include_str!("templates/logout.html")),
     ("sessions.html", include_str!("templates/sessions.html")),
+    ("tokens.html", include_str!("templates/tokens.html")),
     ("idp.html", include_str!("templates/idp.html")),
     ("admin.html", include_str!("templates/admin.html")),
     ("admin_parts.html", include_str!("templates/admin_parts.html")),

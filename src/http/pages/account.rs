@@ -99,7 +99,8 @@ impl Pages {
         let Ok((rows, more)) = rows(parts, &live, live.key, &language).await else {
             return self.store_is_down(visit, UNREADABLE);
         };
-        let values = json!({ "sessions": rows, "more": more, "base": self.routes.base_path() });
+        let values =
+            json!({ "sessions": rows, "more": more, "base": self.routes.base_path(), "tokens": self.routes.tokens() });
         let form = Form::Own(&[]);
         let sheet = Sheet { status: 200, template: "sessions.html", sign: "devices", title: "sessions.title", form };
         renewed(self.content.page(visit, &sheet, values), &live)

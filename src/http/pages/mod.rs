@@ -21,6 +21,7 @@ mod rounds;
 mod route;
 mod sign_in;
 mod sign_out;
+mod tokens;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -30,6 +31,7 @@ use std::time::Duration;
 pub use port::{SignIn, SignInFuture};
 
 pub use request::Visit;
+pub use tokens::AccessTokenPage;
 
 pub(in crate::http) use browser::name as browser_name;
 pub(in crate::http) use content::{Content, Moment, Notice, Sheet, redirect};
@@ -95,6 +97,7 @@ pub struct Pages {
     areas: Vec<Arc<dyn Area>>,
     /// The tier of those who see the administrator's pages.
     admin_tier: Option<String>,
+    access_tokens: Option<AccessTokenPage>,
 }
 
 /// A part of the service's own paths that answers for itself, whatever the
@@ -190,6 +193,7 @@ impl Pages {
             health: None,
             areas: Vec::new(),
             admin_tier: None,
+            access_tokens: None,
         }
     }
 
@@ -208,6 +212,14 @@ impl Pages {
     pub fn with_admin(mut self, tier: String) -> Self {
         self.routes.add_admin();
         self.admin_tier = Some(tier);
+        self
+    }
+
+    /// The same, with a page for personal access tokens.
+    #[must_use]
+    pub fn with_access_tokens(mut self, tokens: AccessTokenPage) -> Self {
+        self.routes.add_access_tokens();
+        self.access_tokens = Some(tokens);
         self
     }
 
@@ -245,6 +257,11 @@ impl Pages {
             (Route::FrontChannel, Some(parts)) => self.front_channel(visit, parts).await,
             (Route::Sessions, Some(parts)) => self.sessions(visit, parts).await,
             (Route::Revoke, Some(parts)) => self.revoke(visit, parts).await,
+            (Route::Tokens | Route::RevokeToken, Some(parts)) => match &self.access_tokens {
+                Some(tokens) if route == Route::Tokens => self.tokens(visit, parts, tokens).await,
+                Some(tokens) => self.revoke_token(visit, parts, tokens).await,
+                None => self.not_there(visit),
+            },
             (
                 Route::Login
                 | Route::Callback(_)
@@ -252,7 +269,9 @@ impl Pages {
                 | Route::BackChannel
                 | Route::FrontChannel
                 | Route::Sessions
-                | Route::Revoke,
+                | Route::Revoke
+                | Route::Tokens
+                | Route::RevokeToken,
                 None,
             )
             | (Route::Area(..), _) => self.not_there(visit),
@@ -307,6 +326,7 @@ impl Pages {
             Route::Portal => Some(self.routes.portal()),
             Route::Logout => Some(self.routes.to("/logout")),
             Route::Sessions | Route::Revoke => Some(self.routes.to("/sessions")),
+            Route::Tokens | Route::RevokeToken => self.routes.tokens(),
             Route::Login => {
                 let query = std::str::from_utf8(visit.query()).ok()?;
                 Some(self.routes.to(&if query.is_empty() { "/login".to_owned() } else { format!("/login?{query}") }))

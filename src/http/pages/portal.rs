@@ -193,6 +193,7 @@ impl Pages {
             "whole": wanted.is_everything() && shown == found.of_person,
             "total": found.total,
             "empty": snapshot.catalogue.apps().is_empty(),
+            "tokens": self.routes.tokens(),
         });
         let sheet = Sheet { status: 200, template: "portal.html", sign: "", title, form: Form::Portal };
         self.content.page(visit, &sheet, values)

@@ -165,6 +165,11 @@ impl<'a> Visit<'a> {
 pub(in crate::http) struct Form<'a>(&'a [u8]);
 
 impl Form<'_> {
+    /// The values of a field, however often it stands.
+    pub(in crate::http) fn fields(&self, name: &str) -> Vec<String> {
+        fields(self.0, name)
+    }
+
     /// The value of a field that stands exactly once.
     pub(in crate::http) fn field(&self, name: &str) -> Option<String> {
         once(fields(self.0, name))

@@ -18,6 +18,8 @@ pub(super) enum Route<'a> {
     UserInfo,
     Sessions,
     Revoke,
+    Tokens,
+    RevokeToken,
     Jwks,
     /// What is below the path of an area, by the place of the area; the rest of the path.
     Area(usize, &'a str),
@@ -30,8 +32,8 @@ impl Route<'_> {
             Self::Portal | Self::Login | Self::Me | Self::UserInfo | Self::Sessions | Self::Jwks => &["GET", "HEAD"],
             // Whoever only looks must not use an attempt up, nor end a session.
             Self::Callback(_) | Self::FrontChannel => &["GET"],
-            Self::Logout => &["GET", "HEAD", "POST"],
-            Self::BackChannel | Self::Revoke => &["POST"],
+            Self::Logout | Self::Tokens => &["GET", "HEAD", "POST"],
+            Self::BackChannel | Self::Revoke | Self::RevokeToken => &["POST"],
             // It says itself what it answers.
             Self::Area(..) => &["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"],
         }
@@ -52,6 +54,8 @@ pub(super) struct Routes {
     areas: Vec<String>,
     /// Whether there are pages of the administrator.
     admin: bool,
+    /// Whether there are personal access tokens.
+    access_tokens: bool,
 }
 
 impl Routes {
@@ -68,6 +72,7 @@ impl Routes {
             callbacks,
             areas: Vec::new(),
             admin: false,
+            access_tokens: false,
         }
     }
 
@@ -91,6 +96,16 @@ impl Routes {
         self.areas.len().saturating_sub(1)
     }
 
+    /// Has a page for personal access tokens.
+    pub(super) const fn add_access_tokens(&mut self) {
+        self.access_tokens = true;
+    }
+
+    /// The page of personal access tokens, where there is one.
+    pub(super) fn tokens(&self) -> Option<String> {
+        self.access_tokens.then(|| self.to("/tokens"))
+    }
+
     /// The page that a canonical path names.
     pub(super) fn find<'p>(&'p self, path: &'p str) -> Option<Route<'p>> {
         if let Some(area) = self.area(path) {
@@ -109,6 +124,8 @@ impl Routes {
                 "/me" => Some(Route::Me),
                 "/sessions" => Some(Route::Sessions),
                 "/sessions/revoke" => Some(Route::Revoke),
+                "/tokens" if self.access_tokens => Some(Route::Tokens),
+                "/tokens/revoke" if self.access_tokens => Some(Route::RevokeToken),
                 "/jwks.json" => Some(Route::Jwks),
                 "/callback" => self.only_callback(),
                 _ => self.callback_of(below.strip_prefix("/callback/")?),

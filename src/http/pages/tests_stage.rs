@@ -59,6 +59,10 @@ impl Stage {
         self
     }
 
+    pub(super) fn with_access_tokens(self, tokens: super::AccessTokenPage) -> Self {
+        Self { pages: self.pages.with_access_tokens(tokens), ..self }
+    }
+
     pub(super) fn with_health(self, health: Arc<dyn AppHealth>) -> Self {
         Self { pages: self.pages.with_health(health), ..self }
     }
