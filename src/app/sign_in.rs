@@ -13,6 +13,7 @@ use super::counted_store::CountedStore;
 use super::stores;
 use crate::backend::http_client::HttpClient;
 use crate::config::Config;
+use crate::directory::Directory;
 use crate::http::pages::SigningIn;
 use crate::oidc::{LivePorts, LiveSessions, RefreshWatch, Refreshed, RelyingParty, RelyingPartyPorts};
 use crate::session::{Lifetimes, Session, SessionPorts, SessionStore, Sessions};
@@ -27,6 +28,8 @@ pub(super) struct World {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) random: Arc<dyn Random>,
     pub(super) background: Background,
+    /// The people, told of each sign-in.
+    pub(super) directory: Option<Arc<Directory>>,
 }
 
 /// Everything that signs people in.
@@ -53,7 +56,7 @@ impl SignIn {
         if clients.is_empty() {
             return Ok(None);
         }
-        let World { http, keys, key_refresh, clock, random, background } = world;
+        let World { http, keys, key_refresh, clock, random, background, directory } = world;
         let opened = stores::open(settings, &clock, &random).await.context("the session store cannot be opened")?;
         let store: Arc<dyn SessionStore> = Arc::new(CountedStore::new(opened.store));
         let ports = SessionPorts { store: Arc::clone(&store), random: Arc::clone(&random), clock: Arc::clone(&clock) };
@@ -67,6 +70,7 @@ impl SignIn {
             clock: Arc::clone(&clock),
             random: Arc::clone(&random),
             tasks: tasks.clone(),
+            directory,
         };
         let issuers = Arc::new(build::issuers(config)?);
         let public_origin = public_url.origin().to_owned();

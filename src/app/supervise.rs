@@ -100,6 +100,7 @@ async fn run(start: LoadedConfig, config_files: Vec<ReadFile>, load: LoadConfig)
         clock: Arc::clone(&clock),
         random: Arc::clone(&random),
         background,
+        directory: directory.as_ref().map(|opened| Arc::clone(&opened.directory)),
     };
     let sign_in = SignIn::open(config, world).await?;
     let ports = Ports {

@@ -163,3 +163,7 @@ fn merged(principal: &Arc<Principal>, standing: &Standing, now: UnixTime) -> Arc
     merged.attributes = Arc::clone(&standing.attributes);
     Arc::new(merged)
 }
+
+#[cfg(test)]
+#[path = "admission_tests.rs"]
+mod tests;

@@ -12,10 +12,12 @@ use super::{
     CheckService, Checker, DecisionLog, DecisionRecord, HeaderProfile, IdentityHeaders, KeyRefresh, LoginPlace,
 };
 use super::{OwnPages, Page, PageRequest, Ports, Snapshot, TokenCache};
+use crate::directory::Directory;
+use crate::directory::fixture::{GuardedStore, Replicas, TestWorld};
 use crate::policy::Policy;
 use crate::policy::document::PolicyDocument;
 use crate::session::{LiveSession, NoSession, SESSION_COOKIE, SessionId, SessionKey, SessionSource, SetCookie};
-use crate::token::{Issuers, KeySet, KeySource};
+use crate::token::{ClaimPath, Issuers, KeySet, KeySource};
 use crate::types::{Clock, Monotonic, NameSet, Principal, ProviderId, Random, UnixTime};
 
 pub(crate) fn snapshot() -> Snapshot {
@@ -28,7 +30,8 @@ pub(crate) fn snapshot_with(more: serde_json::Value) -> Snapshot {
         tiers: serde_json::from_value(json!({
             "public": { "grant": "anyone" },
             "stable": { "grant": "authenticated" },
-            "devel": { "grant": { "scopes": ["access:devel"] }, "includes": ["stable"] }
+            "devel": { "grant": { "scopes": ["access:devel"] }, "includes": ["stable"] },
+            "boss": { "grant": { "scopes": ["access:boss"] }, "includes": ["devel"] }
         }))
         .expect("tiers"),
         rules: serde_json::from_value(json!([
@@ -116,6 +119,40 @@ pub(crate) fn browser_service() -> (CheckService, Arc<Written>, Arc<FakeSessions
     (service.with_pages(Arc::new(FakePages)), written, sessions)
 }
 
+/// A service with a user directory, where `/_auth/admin` asks for the tier
+/// `boss` and the group `audit` opens `/audit`.
+pub(crate) struct DirectoryStage {
+    pub(crate) service: CheckService,
+    pub(crate) directory: Arc<Directory>,
+    pub(crate) store: Arc<GuardedStore>,
+    world: Arc<TestWorld>,
+}
+
+impl DirectoryStage {
+    pub(crate) fn now(&self) -> UnixTime {
+        self.world.now()
+    }
+
+    pub(crate) fn pass(&self, secs: u64) {
+        self.world.pass(Duration::from_secs(secs));
+    }
+}
+
+pub(crate) async fn directory_stage() -> DirectoryStage {
+    let Replicas { store, world } = Replicas::default();
+    let directory = Replicas { store: store.clone(), world: world.clone() }.start();
+    directory.follow().await.expect("the store answers");
+    let mut snapshot = snapshot_with(json!([{ "path": "/audit/**", "groups": ["audit"] }]));
+    snapshot.login = LoginPlace::new("https://gate.example.com", "/_auth");
+    let claims = [("X-Auth-Plan".to_owned(), ClaimPath::parse("/directory/plan").expect("a pointer"))];
+    snapshot.identity = IdentityHeaders::new(&[HeaderProfile::XAuth], &claims, &[]);
+    let ports = ports(World::default(), Some(Arc::new(FakeSessions::default())));
+    let ports = Ports { clock: world.clone(), directory: Some(directory.clone()), ..ports };
+    let checker = Arc::new(Checker::new(snapshot, TokenCache::new(10), ports));
+    let service = CheckService::new(checker, Arc::new(Written::default()), Arc::new(World::default()));
+    DirectoryStage { service: service.with_pages(Arc::new(FakePages)), directory, store, world }
+}
+
 /// A session cookie of the right form; the word says what becomes of it.
 pub(crate) fn session_cookie(word: &str) -> String {
     format!("{SESSION_COOKIE}={word:A<43}")
@@ -181,6 +218,10 @@ impl OwnPages for FakePages {
 
     fn has_page(&self, path: &str) -> bool {
         self.owns(path) && status_of(path).is_none()
+    }
+
+    fn tier(&self, path: &str) -> Option<&str> {
+        path.starts_with("/_auth/admin").then_some("boss")
     }
 
     fn answer<'a>(&'a self, request: &'a PageRequest<'a>) -> Pin<Box<dyn Future<Output = Page> + Send + 'a>> {

@@ -47,6 +47,11 @@ impl GuardedStore {
         self.calls.lock().unwrap_or_else(PoisonError::into_inner).get(op).copied().unwrap_or(0)
     }
 
+    /// How often it was called.
+    pub(crate) fn total(&self) -> usize {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner).values().sum()
+    }
+
     /// Whether it does not answer.
     pub(crate) fn set_down(&self, down: bool) {
         self.down.store(down, Ordering::SeqCst);

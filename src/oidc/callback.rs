@@ -106,6 +106,10 @@ impl RelyingParty {
         });
         let (metadata, tokens) = redeemed.await.ok_or(CallbackError::ProviderUnavailable)??;
         let session = self.session_of(provider, &metadata, tokens, &attempt, user_agent).await?;
+        if self.admit(&session).await.is_err() {
+            self.revoke(&session);
+            return Err(CallbackError::Disabled);
+        }
         self.keep(&session, cookies, &attempt, leftovers.set_cookies.clone()).await
     }
 

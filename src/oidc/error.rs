@@ -118,6 +118,9 @@ pub enum CallbackError {
     /// A claim that scopes or groups come from is not of its form.
     #[error("the claims are not acceptable: {0}")]
     Claims(Rejection),
+    /// The user directory refuses them.
+    #[error("the user directory refuses whoever signs in")]
+    Disabled,
     /// The session store does not answer: nothing is known of the attempt.
     #[error("the session store does not answer")]
     Store,
@@ -153,6 +156,7 @@ impl CallbackError {
             Self::OtherSubject => "other_subject",
             Self::UserInfo => "userinfo",
             Self::Claims(_) => "claims",
+            Self::Disabled => "disabled",
             Self::Store => "store",
         }
     }

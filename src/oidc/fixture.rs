@@ -15,6 +15,8 @@ use url::Url;
 use url::form_urlencoded;
 
 use super::*;
+use crate::directory::fixture::GuardedStore;
+use crate::directory::{Directory, DirectoryPorts};
 use crate::session::fixture::{CountingRandom, SetClock, TestStore, TestTasks, sessions};
 use crate::session::{BrowserCookies, SessionStore as _, Sessions, SetCookie};
 use crate::token::test_keys::{ISSUER, NOW, Sign, claims, live_keys, settings, sign, with};
@@ -157,6 +159,8 @@ pub(crate) struct World {
     pub(crate) provider: Arc<FakeProvider>,
     pub(crate) keys: Arc<Keys>,
     pub(crate) sessions: Sessions,
+    pub(crate) people: Arc<GuardedStore>,
+    pub(crate) directory: Arc<Directory>,
     pub(crate) party: RelyingParty,
 }
 
@@ -224,6 +228,9 @@ pub(crate) fn world_of(
         takes: Mutex::default(),
     });
     let sessions = sessions(&store, &clock);
+    let people = Arc::new(GuardedStore::default());
+    let ports = DirectoryPorts { store: people.clone(), clock: clock.clone(), random: Arc::new(CountingRandom) };
+    let directory = Arc::new(Directory::new(ports));
     let ports = RelyingPartyPorts {
         http: provider.clone(),
         keys: keys.clone(),
@@ -231,10 +238,11 @@ pub(crate) fn world_of(
         clock: clock.clone(),
         random: Arc::new(CountingRandom),
         tasks: Arc::new(TestTasks),
+        directory: Some(directory.clone()),
     };
     let issuers = Arc::new(Issuers::new(issuers).unwrap());
     let party = RelyingParty::new(clients, issuers, sessions.clone(), ports, ORIGIN, "/_auth").unwrap();
-    World { clock, store, provider, keys, sessions, party }
+    World { clock, store, provider, keys, sessions, people, directory, party }
 }
 
 /// A sign-in that has begun.

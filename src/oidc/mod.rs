@@ -24,6 +24,7 @@ mod http_client;
 mod introspection;
 mod live_sessions;
 mod logout;
+mod people;
 mod principal;
 mod provider;
 mod query;

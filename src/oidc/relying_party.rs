@@ -10,6 +10,7 @@ use super::client::ClientSettings;
 use super::error::SignInError;
 use super::http_client::HttpClient;
 use super::provider::{Metadata, MetadataError, Provider};
+use crate::directory::Directory;
 use crate::session::{Sessions, SetCookie};
 use crate::token::{Issuers, KeyRefresh, KeySource};
 use crate::types::{Clock, FetchUrl, FetchUrlError, ProviderId, Random, Tasks};
@@ -49,6 +50,8 @@ pub struct RelyingPartyPorts {
     pub random: Arc<dyn Random>,
     /// For what nobody waits for, and for not waiting too long.
     pub tasks: Arc<dyn Tasks>,
+    /// The people, told of each sign-in; where the config has a `directory`.
+    pub directory: Option<Arc<Directory>>,
 }
 
 /// Why there is no relying party.
@@ -124,7 +127,7 @@ impl RelyingParty {
     }
 
     pub(super) async fn metadata(&self, provider: &Arc<Provider>) -> Result<Arc<Metadata>, MetadataError> {
-        let RelyingPartyPorts { http, clock, tasks, keys: _, key_refresh: _, random: _ } = &self.ports;
+        let RelyingPartyPorts { http, clock, tasks, keys: _, key_refresh: _, random: _, directory: _ } = &self.ports;
         provider.metadata(http, clock, tasks.as_ref()).await
     }
 

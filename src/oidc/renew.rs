@@ -52,6 +52,7 @@ impl RelyingParty {
                     renewed.profile = join_profiles(renewed.profile, told, names);
                     renewed.id_token = tokens.id_token;
                 }
+                self.note_renewal(&renewed);
                 Ok(renewed)
             }
             Err(Some(unjudged)) if unjudged.lacks_key() && tokens.refresh_token.is_some() => Ok(renewed),

@@ -7,6 +7,9 @@ use crate::types::Reason;
 
 /// The page for a browser that came back from its provider in vain.
 pub(super) fn callback(error: &CallbackError) -> Notice {
+    if *error == CallbackError::Disabled {
+        return disabled();
+    }
     let status = if error.is_outage() { 503 } else { 400 };
     let notice = Notice::new(status, if error.is_outage() { "trouble" } else { "key" }, "failed.title", cause(error));
     let notice = if error.is_outage() { notice.reason(Reason::Unavailable) } else { notice };
@@ -43,7 +46,8 @@ pub(super) fn callback(error: &CallbackError) -> Notice {
         | CallbackError::AccessToken(_)
         | CallbackError::OtherSubject
         | CallbackError::UserInfo
-        | CallbackError::Claims(_) => notice.and(TELL),
+        | CallbackError::Claims(_)
+        | CallbackError::Disabled => notice.and(TELL),
     }
 }
 
@@ -81,6 +85,7 @@ fn cause(error: &CallbackError) -> &'static str {
         CallbackError::IdToken(_) | CallbackError::AccessToken(_) | CallbackError::OtherSubject => "failed.unverified",
         CallbackError::Claims(_) => "failed.claims",
         CallbackError::Store => "failed.store",
+        CallbackError::Disabled => "refused.disabled_user",
     }
 }
 
