@@ -13,6 +13,8 @@
 )]
 
 #[cfg(test)]
+mod admin_browser;
+#[cfg(test)]
 mod app_files;
 #[cfg(test)]
 mod browser;
