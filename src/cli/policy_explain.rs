@@ -29,7 +29,7 @@ pub(super) struct ExplainArgs {
     /// A group of the caller (repeatable)
     #[arg(long = "group", value_name = "GROUP", conflicts_with_all = ["token", "anonymous"])]
     groups: Vec<String>,
-    /// The caller is whoever this token speaks of; it is verified
+    /// The caller is whoever this token speaks of; it is verified, and the user directory is not asked
     #[arg(long, value_name = "JWT", conflicts_with = "anonymous")]
     token: Option<String>,
     /// The caller sends no credentials
