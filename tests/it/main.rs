@@ -12,6 +12,7 @@
     reason = "clippy has no switch that allows these in tests"
 )]
 
+#[cfg(test)]
 mod access_tokens;
 #[cfg(test)]
 mod admin_browser;
