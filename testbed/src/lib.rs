@@ -54,7 +54,7 @@ pub use glewlwyd::Glewlwyd;
 pub use guard::end_all_children;
 pub use keep_alive::KeepAlive;
 pub use oidc_provider::{OidcProvider, OidcProviderBuilder};
-pub use provider::{Account, Endpoint, Fault, IssuerInResponse, Key, Provider, TokenSpec};
+pub use provider::{Account, Endpoint, Fault, IssuerInResponse, Key, Person, Provider, TokenSpec};
 pub use raw_http::{RawResponse, raw_request, request};
 pub use redis::Redis;
 pub use signals::on_signal;

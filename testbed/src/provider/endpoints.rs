@@ -19,7 +19,7 @@ use super::accounts::Account;
 use super::grants::Consent;
 use super::keys::{base64url, sha256};
 use super::token::{TokenSpec, now};
-use super::{CLI_CLIENT, Endpoint, Fault, IssuerInResponse, Shared, State, WEB_CLIENT, authorize, logout};
+use super::{CLI_CLIENT, Endpoint, Fault, IssuerInResponse, Shared, State, WEB_CLIENT, authorize, logout, management};
 use crate::lock;
 
 type Fields = HashMap<String, String>;
@@ -38,6 +38,7 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .route("/revoke", post(logout::revoke))
         .route("/introspect", post(introspect))
         .route("/dev/token/{account}", get(dev_token))
+        .merge(management::routes())
         .layer(middleware::from_fn_with_state(Arc::clone(&shared), count_and_fail))
         .with_state(shared)
 }
@@ -102,7 +103,7 @@ async fn discovery(Extract(shared): Extract<Arc<Shared>>) -> Json<Value> {
         "jwks_uri": at("jwks.json"),
         "response_types_supported": ["code"],
         "response_modes_supported": ["query"],
-        "grant_types_supported": ["authorization_code", "refresh_token"],
+        "grant_types_supported": ["authorization_code", "refresh_token", "client_credentials"],
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": ["RS256", "ES256", "EdDSA"],
         "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "private_key_jwt", "none"],
@@ -142,6 +143,9 @@ async fn token(headers: HeaderMap, Extract(shared): Extract<Arc<Shared>>, Form(f
     let Some(client) = client else {
         return (StatusCode::UNAUTHORIZED, Json(json!({"error": "invalid_client"}))).into_response();
     };
+    if field("grant_type") == "client_credentials" {
+        return service_token(&client, &shared);
+    }
     let redeemed = match field("grant_type") {
         "authorization_code" => lock(&shared.state).grants.redeem_code(
             field("code"),
@@ -164,6 +168,20 @@ async fn token(headers: HeaderMap, Extract(shared): Extract<Arc<Shared>>, Form(f
         Err(why) => {
             (StatusCode::BAD_REQUEST, Json(json!({"error": "invalid_grant", "error_description": why}))).into_response()
         }
+    }
+}
+
+/// The service's own token for the management APIs (RFC 6749 section 4.4).
+fn service_token(client: &str, shared: &Shared) -> Response {
+    if client != WEB_CLIENT {
+        return (StatusCode::BAD_REQUEST, Json(json!({"error": "unauthorized_client"}))).into_response();
+    }
+    match lock(&shared.state).management.issue() {
+        Ok((token, lifetime)) => {
+            let answer = json!({ "access_token": token, "token_type": "Bearer", "expires_in": lifetime });
+            ([(header::CACHE_CONTROL, "no-store")], Json(answer)).into_response()
+        }
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
 }
 

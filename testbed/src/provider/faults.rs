@@ -27,6 +27,8 @@ pub enum Endpoint {
     Revocation,
     /// `/introspect`
     Introspection,
+    /// `/api/v2/…` and `/admin/realms/…`
+    Management,
 }
 
 impl Endpoint {
@@ -40,6 +42,7 @@ impl Endpoint {
             "/logout" => Self::EndSession,
             "/revoke" => Self::Revocation,
             "/introspect" => Self::Introspection,
+            _ if path.starts_with("/api/v2/") || path.starts_with("/admin/realms/") => Self::Management,
             _ => return None,
         })
     }

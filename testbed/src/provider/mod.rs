@@ -11,6 +11,7 @@ mod faults;
 mod grants;
 mod keys;
 mod logout;
+mod management;
 mod program;
 #[cfg(test)]
 mod tests;
@@ -31,6 +32,7 @@ use clients::Clients;
 use faults::Faults;
 use grants::Grants;
 use keys::KeyRing;
+use management::Management;
 
 pub use accounts::Account;
 pub use clients::{CLI_CLIENT, KEY_CLIENT, PUBLIC_CLIENT, WEB_CLIENT, WEB_CLIENT_SECRET};
@@ -38,6 +40,7 @@ pub use controls::LOGOUT_EVENT;
 pub use faults::{Endpoint, Fault, IssuerInResponse};
 pub(crate) use keys::pem;
 pub use keys::{Key, base64url};
+pub use management::Person;
 pub use token::{TokenSpec, now};
 
 /// The audience of access tokens unless [`Provider::start_with`] names another.
@@ -65,6 +68,8 @@ pub(crate) struct State {
     pub(crate) backchannel: Option<String>,
     /// Opaque access tokens, with what is said of each.
     pub(crate) opaque: HashMap<String, Value>,
+    /// What the management APIs know.
+    pub(crate) management: Management,
 }
 
 impl State {
@@ -124,6 +129,7 @@ impl Provider {
             scopes: HashMap::new(),
             backchannel: None,
             opaque: HashMap::new(),
+            management: Management::default(),
         };
         let mut shared = None;
         let server = Server::start_at(listen, |address| {
