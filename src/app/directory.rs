@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use metrics::gauge;
 use tokio::sync::watch;
 
@@ -168,4 +169,13 @@ fn not_opened(address: &DirectoryAddress) -> String {
         DirectoryAddress::Sqlite(path) => format!("`sqlite:{}` cannot be opened", path.display()),
         DirectoryAddress::Mysql(_) | DirectoryAddress::Postgres(_) => "`directory.url` cannot be opened".to_owned(),
     }
+}
+
+/// The store of a directory for a command, which has its own runtime and waits
+/// for nobody.
+///
+/// # Errors
+/// When it cannot be opened.
+pub(super) async fn open_for_command(settings: &config::Directory) -> anyhow::Result<Arc<dyn UserDirectory>> {
+    open_store(&settings.store).await?.context("the user directory cannot be opened")
 }

@@ -1,14 +1,20 @@
 //! What speaks of users with providers: their hooks, and their management APIs.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
+use anyhow::Context as _;
+
 use super::areas::AreaParts;
+use super::directory::open_for_command;
+use super::user_sync::{SyncEvent, SyncMode, SyncSummary, UserSync};
 use crate::backend::http_client::HttpClient;
-use crate::config::{self, IdentityProvider};
+use crate::backend::system::{SystemClock, SystemRandom};
+use crate::config::{self, Config, IdentityProvider};
 use crate::http::admin_idp::{ManagementPassage, Passage};
 use crate::http::hooks::{HookKey, UserHook};
 use crate::management::{Kind, ManagementApi, ManagementPorts, ManagementSettings, TokenEndpoint};
-use crate::types::{Clock, FetchUrl};
+use crate::types::{Clock, FetchUrl, ProviderId};
 
 /// The management API of a provider, where the config has one.
 ///
@@ -77,4 +83,39 @@ impl AreaParts<'_> {
         };
         (!passages.is_empty()).then(|| passage(passages))
     }
+}
+
+/// Takes over what the management API of `provider` says of its users.
+///
+/// # Errors
+/// When there is none, or it or the directory does not answer.
+pub fn sync_users(
+    config: &Config,
+    provider: &ProviderId,
+    mode: SyncMode,
+    tell: &mut dyn FnMut(SyncEvent<'_>),
+) -> anyhow::Result<SyncSummary> {
+    let settings = config.directory.as_ref().context("there is no user directory: add `directory:` to the config")?;
+    let provider = config.identity_providers.iter().find(|known| known.id() == provider);
+    let provider = provider.context("there is no such provider")?;
+    let groups = provider.management.as_ref().is_some_and(|management| management.groups);
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let api = management_api(provider, &HttpClient::new()?, &clock)?;
+    let api = api.context("the provider has no `management` in the config")?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().context("the runtime cannot be started")?;
+    runtime.block_on(async {
+        let store = open_for_command(settings).await?;
+        let sync = UserSync {
+            api: &api,
+            store: store.as_ref(),
+            clock: clock.as_ref(),
+            random: &SystemRandom,
+            mode: SyncMode { groups, ..mode },
+            tell,
+            summary: SyncSummary::default(),
+            seen: HashSet::new(),
+        };
+        sync.run().await
+    })
 }

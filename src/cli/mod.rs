@@ -31,6 +31,7 @@ mod proxy_config;
 mod serve;
 mod session;
 mod token_inspect;
+mod user;
 mod what_if;
 
 use std::ffi::OsString;
@@ -68,6 +69,9 @@ enum Command {
     /// See who is signed in, and end sessions
     #[command(subcommand)]
     Session(SessionCommand),
+    /// Keep the user directory
+    #[command(subcommand)]
+    User(UserCommand),
     /// Exit 0 when the running service is ready (for a container's HEALTHCHECK)
     Healthcheck(ConfigArg),
 }
@@ -110,6 +114,12 @@ enum SessionCommand {
     List(session::ListArgs),
     /// End sessions, at once and on every replica
     Revoke(session::RevokeArgs),
+}
+
+#[derive(Debug, Subcommand)]
+enum UserCommand {
+    /// Take over what a provider's management API says of its users
+    Sync(user::SyncArgs),
 }
 
 /// Which config a command reads.
@@ -171,6 +181,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Token(TokenCommand::Inspect(args)) => token_inspect::run(&args),
         Command::Session(SessionCommand::List(args)) => session::list(&args),
         Command::Session(SessionCommand::Revoke(args)) => session::revoke(&args),
+        Command::User(UserCommand::Sync(args)) => user::sync(&args),
         Command::Healthcheck(arg) => healthcheck::run(&arg),
     };
     match ended {

@@ -21,6 +21,11 @@ mod port;
 mod service_token;
 mod walk;
 
+use serde_json::{Map, Value};
+
+use crate::directory::UserChange;
+use crate::types::UnixTime;
+
 pub use api::{Call, ManagementApi, ManagementError, ManagementPorts, ManagementSettings, TokenEndpoint};
 pub use auth0::auth0_user;
 pub use groups::{groups_path, read_groups};
@@ -41,11 +46,25 @@ pub enum Kind {
     Keycloak,
 }
 
+impl Kind {
+    /// What the API says of one user whom it was asked for alone.
+    ///
+    /// # Errors
+    /// When that cannot be read.
+    pub fn read_user(self, answer: &[u8], as_of: UnixTime) -> Result<Told, ShapeFault> {
+        let user: Map<String, Value> = serde_json::from_slice(answer).map_err(|_| ShapeFault::Form("user"))?;
+        match self {
+            Self::Auth0 => auth0_user(&user, Scope::Whole, as_of),
+            Self::Keycloak => keycloak_user(&user, Scope::Whole, as_of),
+        }
+    }
+}
+
 /// What a provider says of one user.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Told {
     /// The user, as the `sub` of the provider's tokens names them.
     pub subject: Box<str>,
     /// What it says.
-    pub change: crate::directory::UserChange,
+    pub change: UserChange,
 }

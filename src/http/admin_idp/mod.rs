@@ -93,12 +93,12 @@ impl ManagementPassage {
         }
         let asked = match self.asked(visit, below) {
             Ok(asked) => asked,
-            Err(refused) if is_page => return self.page(visit, None, below, Some(Err(refused))),
+            Err(refused) if is_page => return self.page(visit, None, below, Some(&Err(refused))),
             Err(refused) => return problem(&refused),
         };
         let shown = self.pass(visit, administrator, &asked).await;
         if is_page {
-            return self.page(visit, Some(asked.passage), asked.path, Some(shown));
+            return self.page(visit, Some(asked.passage), asked.path, Some(&shown));
         }
         match shown {
             Ok(Shown { status, json }) => answer(status, "application/json", json.unwrap_or_default()),

@@ -18,11 +18,11 @@ impl ManagementPassage {
         visit: &Visit<'_>,
         passage: Option<&Passage>,
         path: &str,
-        shown: Option<Result<Shown, Refused>>,
+        shown: Option<&Result<Shown, Refused>>,
     ) -> Page {
         let chosen = visit.parameter("path").filter(|_| shown.is_none());
         if let Some(chosen) = &chosen
-            && let Some(onward) = self.onward(&chosen, visit.parameter("provider").as_deref())
+            && let Some(onward) = self.onward(chosen, visit.parameter("provider").as_deref())
         {
             return Page {
                 status: 303,
@@ -32,7 +32,7 @@ impl ManagementPassage {
         }
         let here = passage.or_else(|| self.passages.first()).map_or("", |passage| passage.api.provider().as_str());
         let query = std::str::from_utf8(visit.query()).unwrap_or_default();
-        let written = match (&chosen, &shown) {
+        let written = match (&chosen, shown) {
             (Some(chosen), _) => chosen.clone(),
             (None, Some(_)) if !query.is_empty() => format!("{path}?{query}"),
             (None, Some(_)) => path.to_owned(),
@@ -43,7 +43,7 @@ impl ManagementPassage {
             let paths: Vec<String> = passage.paths.iter().map(ToString::to_string).collect();
             json!({ "id": id, "chosen": id == here, "methods": passage.methods, "paths": paths })
         };
-        let (status, answer, refused) = match &shown {
+        let (status, answer, refused) = match shown {
             None => (200, None, None),
             // The page itself is there, whatever the API said.
             Some(Ok(shown)) => {
