@@ -86,12 +86,21 @@ def check_requests():
         yield name, message(target, [])
 
 
+def hooks():
+    """Each recorded message of a hook."""
+    shapes = json.loads((VECTORS / "hooks" / "shapes.json").read_text())
+    for number, shape in enumerate(shapes):
+        for step, sent in enumerate(shape["steps"]):
+            yield f"{number}-{step}", json.dumps(sent["message"]).encode()
+
+
 def main():
     corpus = pathlib.Path(sys.argv[1])
-    for target, seeds in (("path", paths()), ("token", tokens()), ("config", configs()), ("check_request", check_requests())):
+    targets = {"path": paths, "token": tokens, "config": configs, "check_request": check_requests, "hook": hooks}
+    for target, seeds in targets.items():
         folder = corpus / target
         folder.mkdir(parents=True, exist_ok=True)
-        for name, content in seeds:
+        for name, content in seeds():
             (folder / f"seed-{name}").write_bytes(content)
 
 

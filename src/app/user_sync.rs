@@ -340,3 +340,7 @@ fn difference(before: &User, after: &User) -> Vec<&'static str> {
     .filter_map(|(name, differs)| differs.then_some(name))
     .collect()
 }
+
+#[cfg(test)]
+#[path = "user_sync_tests.rs"]
+mod tests;

@@ -31,6 +31,8 @@ mod examples;
 #[cfg(test)]
 mod grid;
 #[cfg(test)]
+mod hooks;
+#[cfg(test)]
 mod layering;
 #[cfg(test)]
 mod live_apps;
@@ -48,3 +50,5 @@ mod sign_in;
 mod stores;
 #[cfg(test)]
 mod supply_chain;
+#[cfg(test)]
+mod sync;

@@ -64,7 +64,7 @@ impl ManagementPassage {
         let rendered = ui.page(PageView {
             template: "idp.html",
             language: ui.language(visit.accept_language()),
-            title: Text::of("idp.title"),
+            title: Text::of("passage.title"),
             sign: "",
             home: self.base.strip_suffix("idp").unwrap_or_default(),
             reference: (status >= 400).then(|| visit.request_id()),

@@ -184,3 +184,6 @@ fn json_page(status: u16, kind: &str, body: &serde_json::Value) -> Page {
 fn earlier(told: UnixTime, latest: UnixTime) -> UnixTime {
     told.min(latest)
 }
+
+#[cfg(test)]
+mod tests;

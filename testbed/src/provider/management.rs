@@ -102,6 +102,7 @@ pub(crate) struct Management {
     pub(crate) issued: usize,
     lifetime: Option<i64>,
     requests: Vec<String>,
+    admin_events: Vec<Value>,
 }
 
 impl Management {
@@ -136,6 +137,11 @@ impl Provider {
         lock(&self.shared.state).management.people.remove(id).is_some()
     }
 
+    /// What Keycloak's list of admin events holds besides.
+    pub fn add_admin_event(&self, event: Value) {
+        lock(&self.shared.state).management.admin_events.push(event);
+    }
+
     /// No token of the service counts any more.
     pub fn revoke_service_tokens(&self) {
         lock(&self.shared.state).management.tokens.clear();
@@ -163,6 +169,7 @@ pub(super) fn routes() -> Router<Arc<Shared>> {
         .route("/api/v2/users/{id}", get(auth0_user).patch(auth0_change))
         .route("/api/v2/users/{id}/roles", get(auth0_roles))
         .route("/admin/realms/dev/users", get(keycloak_users))
+        .route("/admin/realms/dev/admin-events", get(keycloak_events))
         .route("/admin/realms/dev/users/{id}", get(keycloak_user))
         .route("/admin/realms/dev/users/{id}/groups", get(keycloak_groups))
 }
@@ -293,6 +300,26 @@ async fn keycloak_users(
         user
     };
     Json(page.map(user).collect::<Vec<_>>()).into_response()
+}
+
+async fn keycloak_events(
+    headers: HeaderMap,
+    Query(query): Query<Vec<(String, String)>>,
+    Extract(shared): Extract<Arc<Shared>>,
+) -> Response {
+    let mut state = lock(&shared.state);
+    if !state.management.admits(&headers, "GET /admin/realms/dev/admin-events".to_owned()) {
+        return unauthorized();
+    }
+    let kinds: Vec<&str> =
+        query.iter().filter(|(name, _)| name == "resourceTypes").map(|(_, kind)| kind.as_str()).collect();
+    let one: Fields = query.iter().cloned().collect();
+    let is_asked =
+        |event: &&Value| event.get("resourceType").and_then(Value::as_str).is_some_and(|kind| kinds.contains(&kind));
+    let mut found: Vec<Value> = state.management.admin_events.iter().filter(is_asked).cloned().collect();
+    found.sort_by_key(|event| std::cmp::Reverse(event.get("time").and_then(Value::as_i64)));
+    Json(found.into_iter().skip(number(&one, "first", 0)).take(number(&one, "max", 100)).collect::<Vec<_>>())
+        .into_response()
 }
 
 async fn keycloak_user(headers: HeaderMap, Path(id): Path<String>, Extract(shared): Extract<Arc<Shared>>) -> Response {
