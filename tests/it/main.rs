@@ -15,6 +15,8 @@
 #[cfg(test)]
 mod access_tokens;
 #[cfg(test)]
+mod admin;
+#[cfg(test)]
 mod admin_browser;
 #[cfg(test)]
 mod app_files;

@@ -16,4 +16,4 @@ mod sign_in;
 mod socket;
 mod spoofing;
 mod stage;
-mod wire;
+pub(crate) mod wire;

@@ -15,16 +15,16 @@ use tonic::transport::Channel;
 
 /// What is asked about.
 #[derive(Debug, Clone)]
-pub(super) struct Question {
-    pub(super) method: String,
-    pub(super) target: String,
-    pub(super) host: String,
-    pub(super) headers: Vec<(String, String)>,
+pub(crate) struct Question {
+    pub(crate) method: String,
+    pub(crate) target: String,
+    pub(crate) host: String,
+    pub(crate) headers: Vec<(String, String)>,
 }
 
 /// A protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Wire {
+pub(crate) enum Wire {
     Grpc,
     AuthRequest,
     ForwardAuth,
@@ -32,10 +32,10 @@ pub(super) enum Wire {
 }
 
 impl Wire {
-    pub(super) const ALL: [Self; 4] = [Self::Grpc, Self::AuthRequest, Self::ForwardAuth, Self::ExtAuthz];
+    pub(crate) const ALL: [Self; 4] = [Self::Grpc, Self::AuthRequest, Self::ForwardAuth, Self::ExtAuthz];
 
     /// Its name in the decision log.
-    pub(super) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Grpc => "grpc",
             Self::AuthRequest => "auth_request",
@@ -47,32 +47,32 @@ impl Wire {
 
 /// What a proxy is told.
 #[derive(Debug, Clone)]
-pub(super) struct Told {
+pub(crate) struct Told {
     /// 200 lets the request pass; in gRPC also for an answer of the service's own that is no refusal.
-    pub(super) status: u16,
+    pub(crate) status: u16,
     /// For the upstream on an allow, for the client otherwise; empty: removed.
-    pub(super) headers: BTreeMap<String, String>,
-    pub(super) body: String,
+    pub(crate) headers: BTreeMap<String, String>,
+    pub(crate) body: String,
     /// gRPC alone: the service answers the client itself.
-    pub(super) answered: bool,
+    pub(crate) answered: bool,
 }
 
 /// The way to one instance.
-pub(super) struct Asker {
+pub(crate) struct Asker {
     runtime: Runtime,
     grpc: AuthorizationClient<Channel>,
     http: std::net::SocketAddr,
 }
 
 impl Asker {
-    pub(super) fn new(tiergate: &Tiergate) -> Result<Self> {
+    pub(crate) fn new(tiergate: &Tiergate) -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let address = format!("http://{}", tiergate.grpc());
         let grpc = runtime.block_on(AuthorizationClient::connect(address)).context("no gRPC connection")?;
         Ok(Self { runtime, grpc, http: tiergate.http() })
     }
 
-    pub(super) fn ask(&self, wire: Wire, question: &Question) -> Result<Told> {
+    pub(crate) fn ask(&self, wire: Wire, question: &Question) -> Result<Told> {
         let Question { method, target, host, headers } = question;
         match wire {
             Wire::Grpc => {
@@ -125,7 +125,7 @@ impl Asker {
 }
 
 /// As Envoy sends it with `encode_raw_headers`.
-pub(super) fn check_request(question: &Question) -> CheckRequest {
+pub(crate) fn check_request(question: &Question) -> CheckRequest {
     let Question { method, target, host, headers } = question;
     let pseudo = [(":method", method), (":path", target), (":authority", host)];
     let pseudo = pseudo.into_iter().map(|(name, value)| (name.to_owned(), value.clone()));

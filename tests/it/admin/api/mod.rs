@@ -1,0 +1,9 @@
+//! The JSON API.
+
+mod decisions;
+mod document;
+mod explain;
+mod input;
+mod origins;
+mod refusals;
+mod users;
