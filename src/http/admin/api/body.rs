@@ -69,14 +69,12 @@ impl BodyForm {
         }
     }
 
-    /// Its schema in the document.
-    pub(super) fn schema(self) -> Value {
-        let text = |most: usize| json!({ "type": "string", "minLength": 1, "maxLength": most, "pattern": ONE_LINE });
-        let names = || json!({ "type": "array", "items": text(MAX_NAME), "maxItems": MAX_NAMES });
+    /// Its schema in the document; `providers` are the ids of those that there are.
+    pub(super) fn schema(self, providers: &[&str]) -> Value {
         let (properties, required) = match self {
             Self::NewUser => (
                 json!({
-                    "provider": text(MAX_NAME), "subject": text(MAX_NAME),
+                    "provider": { "enum": providers }, "subject": text(MAX_NAME),
                     "disabled": { "type": "boolean", "default": false }, "reason": text(MAX_REASON),
                 }),
                 json!(["provider", "subject"]),
@@ -93,16 +91,7 @@ impl BodyForm {
             ),
             Self::Disable => (json!({ "reason": text(MAX_REASON) }), json!([])),
             Self::Grant => (json!({ "until": { "type": "string", "format": "date-time" } }), json!([])),
-            Self::Explain => (
-                json!({
-                    "method": text(32), "url": text(MAX_URL),
-                    "anonymous": { "type": "boolean", "default": false },
-                    "user": { "type": "string", "pattern": "^[0-9a-f]{32}$" },
-                    "provider": text(MAX_NAME), "subject": text(MAX_NAME), "email": text(MAX_NAME),
-                    "scopes": names(), "permissions": names(), "groups": names(),
-                }),
-                json!(["method", "url"]),
-            ),
+            Self::Explain => return explain_schema(providers),
         };
         let mut schema = json!({
             "type": "object", "properties": properties, "required": required, "additionalProperties": false,
@@ -113,6 +102,40 @@ impl BodyForm {
         }
         schema
     }
+}
+
+fn text(most: usize) -> Value {
+    json!({ "type": "string", "minLength": 1, "maxLength": most, "pattern": ONE_LINE })
+}
+
+fn names() -> Value {
+    json!({ "type": "array", "items": text(MAX_NAME), "maxItems": MAX_NAMES })
+}
+
+/// The schema of a question: the caller is nobody, or a user, or who has what is named.
+fn explain_schema(providers: &[&str]) -> Value {
+    let url = r"^(/|https?://)[^\u0000-\u001f\u007f-\u009f]*$";
+    let method = text(32);
+    let url = json!({ "type": "string", "minLength": 1, "maxLength": MAX_URL, "pattern": url });
+    let variant = |caller: Value, required: &[&str]| {
+        let mut properties = json!({ "method": method, "url": url });
+        if let (Some(properties), Value::Object(caller)) = (properties.as_object_mut(), caller) {
+            properties.extend(caller);
+        }
+        let required: Vec<&str> = ["method", "url"].iter().chain(required).copied().collect();
+        json!({ "type": "object", "properties": properties, "required": required, "additionalProperties": false })
+    };
+    let named = json!({
+        "provider": { "enum": providers }, "subject": text(MAX_NAME), "email": text(MAX_NAME),
+        "scopes": names(), "permissions": names(), "groups": names(),
+    });
+    json!({
+        "oneOf": [
+            variant(json!({ "anonymous": { "const": true } }), &["anonymous"]),
+            variant(json!({ "user": { "type": "string", "pattern": "^[0-9a-f]{32}$" } }), &["user"]),
+            variant(named, &[]),
+        ],
+    })
 }
 
 /// The schema of one attribute: whatever JSON can say without the character U+0000.
@@ -176,7 +199,7 @@ pub(super) fn explain(visit: &Visit<'_>) -> Result<Explain, Fault> {
     let mut body = Body::read(visit, BodyForm::Explain)?;
     let (method, url) = (body.text("method", 32), body.text("url", MAX_URL));
     let (method, url) = (body.needed("method", method), body.needed("url", url));
-    let (anonymous, user) = (body.flag("anonymous").unwrap_or_default(), body.id("user"));
+    let (anonymous, user) = (body.flag("anonymous"), body.id("user"));
     let names = CallerNames {
         subject: body.text("subject", MAX_NAME),
         provider: body.text("provider", MAX_NAME),
@@ -185,9 +208,12 @@ pub(super) fn explain(visit: &Visit<'_>) -> Result<Explain, Fault> {
         permissions: body.names("permissions").unwrap_or_default(),
         groups: body.names("groups").unwrap_or_default(),
     };
+    if anonymous == Some(false) {
+        body.fault::<()>("anonymous", "`true`, or left out");
+    }
     body.end()?;
     let is_named = names != CallerNames::default();
-    let caller = match (anonymous, user, is_named) {
+    let caller = match (anonymous.is_some(), user, is_named) {
         (true, None, false) => ExplainCaller::Anonymous,
         (false, Some(user), false) => ExplainCaller::User(user),
         (false, None, _) => ExplainCaller::Names(names),

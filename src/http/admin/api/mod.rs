@@ -44,7 +44,8 @@ impl Api {
     /// The API at `base`, a path.
     #[must_use]
     pub fn new(desk: Arc<AdminDesk>, base: &str) -> Self {
-        Self { desk, document: format!("{}\n", openapi::document(base)) }
+        let document = format!("{}\n", openapi::document(base, &desk.provider_ids()));
+        Self { desk, document }
     }
 
     /// The document as it is served.

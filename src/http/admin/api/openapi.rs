@@ -6,8 +6,8 @@ use serde_json::{Map, Value, json};
 use super::body::{self, BodyForm, MAX_NAME, ONE_LINE};
 use super::operation::{Answer, Described, Form, IfMatch, Parameter, TABLE};
 
-/// The document of the API at `base`, a path.
-pub(super) fn document(base: &str) -> Value {
+/// The document of the API at `base`, a path, of a service with these providers.
+pub(super) fn document(base: &str, providers: &[&str]) -> Value {
     let mut settings = SchemaSettings::draft2020_12().for_serialize();
     settings.definitions_path = "/components/schemas".into();
     let mut generator = settings.into_generator();
@@ -23,7 +23,7 @@ pub(super) fn document(base: &str) -> Value {
     schemas.insert("Problem".to_owned(), problem());
     schemas.insert("Attribute".to_owned(), body::attribute_schema());
     for form in [BodyForm::NewUser, BodyForm::ChangeUser, BodyForm::Disable, BodyForm::Grant, BodyForm::Explain] {
-        schemas.insert(form.name().to_owned(), form.schema());
+        schemas.insert(form.name().to_owned(), form.schema(providers));
     }
     json!({
         "openapi": "3.1.0",
@@ -82,7 +82,7 @@ fn operation(line: &Described, answer: Option<Value>) -> Value {
         parameters.push(json!({
             "name": "If-Match", "in": "header", "required": line.if_match == IfMatch::Must,
             "description": "The `ETag` of the user as it was read, or `*`.",
-            "schema": { "type": "string", "pattern": "^(\"[1-9][0-9]{0,17}\"|\\*)$" },
+            "schema": { "type": "string", "pattern": "^(?:\"[1-9][0-9]{0,17}\"|[*])$" },
         }));
     }
     if !parameters.is_empty() {

@@ -175,6 +175,12 @@ impl AdminDesk {
         self.ports.directory.is_some()
     }
 
+    /// The ids of the providers, in the order of the config.
+    #[must_use]
+    pub fn provider_ids(&self) -> Vec<&str> {
+        self.ports.providers.iter().map(|known| known.id.as_str()).collect()
+    }
+
     fn directory(&self) -> Result<&Directory, DeskError> {
         self.ports.directory.as_deref().ok_or(DeskError::NoDirectory)
     }

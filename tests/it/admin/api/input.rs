@@ -124,7 +124,7 @@ fn what_is_wrong_is_told_with_what_to_do() {
             json_type,
             "",
             r#"{"method":"GET","url":"/","anonymous":true,"scopes":["a"]}"#,
-            422,
+            400,
             "either `anonymous`",
         ),
         (

@@ -6,4 +6,5 @@ mod explain;
 mod input;
 mod origins;
 mod refusals;
+mod schemathesis;
 mod users;
