@@ -1,7 +1,15 @@
 //! A service with a user directory, two providers, and administrators.
 
+use std::path::Path;
+use std::time::Duration;
+
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
+use tempfile::TempDir;
+use tiergate::backend::sql_directory::{SqlAddress, SqlDirectory};
+use tiergate::backend::system::{SystemClock, SystemRandom};
+use tiergate::directory::{AccessTokenId, AccessTokenSecret, Actor, NewAccessToken, UserDirectory as _, UserId};
+use tiergate::types::Clock as _;
 use tiergate_testbed::provider::{WEB_CLIENT, WEB_CLIENT_SECRET};
 use tiergate_testbed::raw_http::request_with_body;
 use tiergate_testbed::{Provider, RawResponse, Tiergate, TokenSpec, UserAgent};
@@ -15,6 +23,7 @@ pub(super) struct Stage {
     pub(super) tiergate: Tiergate,
     pub(super) main: Provider,
     pub(super) other: Provider,
+    folder: TempDir,
 }
 
 /// Who asks.
@@ -38,15 +47,49 @@ impl As {
 
 impl Stage {
     pub(super) fn start() -> Result<Self> {
-        Self::start_with("directory: { url: \"sqlite:tiergate.db\" }")
+        Self::start_in(tempfile::tempdir()?)
+    }
+
+    /// With the directory in `people.db` of this folder.
+    pub(super) fn start_in(folder: TempDir) -> Result<Self> {
+        let database = folder.path().join("people.db");
+        Self::start_at(&format!("directory: {{ url: \"sqlite:{}\" }}", database.display()), folder)
     }
 
     /// With this as the config's `directory`.
     pub(super) fn start_with(directory: &str) -> Result<Self> {
+        Self::start_at(directory, tempfile::tempdir()?)
+    }
+
+    fn start_at(directory: &str, folder: TempDir) -> Result<Self> {
         let (main, other) = (Provider::start()?, Provider::start()?);
         let config = config(&main, &other, directory);
         let tiergate = Tiergate::builder(BINARY, &config).start()?;
-        Ok(Self { tiergate, main, other })
+        Ok(Self { tiergate, main, other, folder })
+    }
+
+    /// The directory's database, as another process opens it.
+    pub(super) async fn store(folder: &Path) -> Result<SqlDirectory> {
+        Ok(SqlDirectory::open(&SqlAddress::Sqlite(folder.join("people.db"))).await?)
+    }
+
+    /// Makes a personal access token of a user for these tiers, beside the running service; its id, and the token.
+    pub(super) fn access_token(&self, owner: &str, tiers: &[&str]) -> Result<(String, As)> {
+        let secret = AccessTokenSecret::draw(&SystemRandom);
+        let now = SystemClock::new().now();
+        let token = NewAccessToken {
+            id: AccessTokenId::draw(&SystemRandom),
+            hash: secret.hash(),
+            owner: UserId::parse(owner).context("no id")?,
+            name: "a script".to_owned(),
+            tiers: tiers.iter().map(|tier| (*tier).to_owned()).collect(),
+            expires_at: now.plus(Duration::from_secs(3600)),
+        };
+        let made = tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+            let store = Self::store(self.folder.path()).await?;
+            Ok::<_, anyhow::Error>(store.create_access_token(token, 20, Actor::Shell, now).await?)
+        })?;
+        Ok((made.id.to_string(), As::Token(secret.written().expose().to_owned())))
     }
 
     /// A token of the administrator.

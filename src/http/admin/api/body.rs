@@ -218,9 +218,8 @@ pub(super) fn explain(visit: &Visit<'_>) -> Result<Explain, Fault> {
         (false, Some(user), false) => ExplainCaller::User(user),
         (false, None, _) => ExplainCaller::Names(names),
         (true, Some(_), _) | (_, Some(_), true) | (true, _, true) => {
-            return Err(Fault::Unfit(
-                "the caller is either `anonymous`, or a `user`, or what else is named".to_owned(),
-            ));
+            let fault = "the caller is either `anonymous`, or a `user`, or what else is named";
+            return Err(Fault::Body(vec![fault.to_owned()]));
         }
     };
     Ok(Explain { method, url, caller })

@@ -40,8 +40,8 @@ impl Fault {
             Self::Query(fault) => problem(visit, 400, "The query is not right", fault),
             Self::IfMatch => problem(
                 visit,
-                400,
-                "`If-Match` is not right",
+                412,
+                "`If-Match` names no version of the user",
                 "Send the one `ETag` of the user as it was read, or `*` for any.",
             ),
             Self::NoIfMatch => problem(

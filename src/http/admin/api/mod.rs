@@ -224,6 +224,7 @@ fn user_search(query: &Query) -> UserSearch {
 }
 
 /// The version that a change is meant for (RFC 9110 section 13.1.1); none for `*`.
+/// What is no tag of ours fits no version.
 fn expected_version(visit: &Visit<'_>, if_match: IfMatch) -> Result<Option<u64>, Fault> {
     let mut values = visit.values("if-match");
     let value = match (if_match, values.next(), values.next()) {

@@ -8,7 +8,7 @@ use crate::admin::stage::{As, Stage};
 
 #[test]
 fn the_last_decisions_are_found_by_filters_and_hold_no_secret() {
-    let stage = Stage::start_with("directory: {}\nadmin: { decisions: 20 }").unwrap();
+    let stage = Stage::start_with("admin: { decisions: 20 }").unwrap();
     let devi = stage.somebody("dev|devi", "access:devel");
     for number in 0..5 {
         stage.check(&devi, &format!("/apps/devel/x{number}?code=secret-of-the-query")).unwrap();

@@ -76,8 +76,8 @@ fn what_is_wrong_is_told_with_what_to_do() {
         ("POST", below("/disable"), json_type, "", &long, 400, "500 characters"),
         ("POST", below("/disable"), json_type, "", &large, 413, "too large"),
         ("POST", below("/disable"), json_type, "\"9\"", "", 412, "read it again"),
-        ("POST", below("/disable"), json_type, "W/\"1\"", "", 400, "`ETag`"),
-        ("POST", below("/disable"), json_type, "\"1\", \"2\"", "", 400, "`ETag`"),
+        ("POST", below("/disable"), json_type, "W/\"1\"", "", 412, "`ETag`"),
+        ("POST", below("/disable"), json_type, "\"1\", \"2\"", "", 412, "`ETag`"),
         ("PATCH", user.clone(), json_type, "", r#"{"groups":[]}"#, 428, "Read the user first"),
         ("PATCH", user.clone(), json_type, "\"1\"", "{}", 400, "either `groups` or `attributes`"),
         (

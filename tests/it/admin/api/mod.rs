@@ -6,5 +6,7 @@ mod explain;
 mod input;
 mod origins;
 mod refusals;
+mod scale;
 mod schemathesis;
+mod tokens;
 mod users;

@@ -37,6 +37,7 @@ fn nobody_but_administrators_is_told_anything() {
     stage.done("PUT", &format!("/users/{granted}/grants/admin"), Some(&ends), 200).unwrap();
     assert_eq!(stage.ask(&stage.somebody("dev|granted", ""), "GET", "/me", None).unwrap().status, 200);
 
+    let (_, script) = stage.access_token(&granted, &["devel"]).unwrap();
     let token = |spec: TokenSpec| As::Token(stage.main.mint(&spec).unwrap());
     let bad_signature = match stage.admin() {
         As::Token(token) => As::Token(format!("{}AAAA", &token[..token.len() - 4])),
@@ -52,6 +53,7 @@ fn nobody_but_administrators_is_told_anything() {
         ("a broken session", As::Cookie(format!("__Host-tiergate-session={}", "A".repeat(43))), 401),
         ("somebody", stage.somebody("dev|stella", ""), 403),
         ("a developer", stage.somebody("dev|devi", "access:devel"), 403),
+        ("a script of an administrator, for less", script, 403),
         ("a developer's browser", stage.browser("devel").unwrap(), 403),
         ("an administrator who is refused", stage.somebody("dev|fallen", "access:admin"), 403),
         (
