@@ -34,6 +34,15 @@ const WAYS: [&str; 24] = [
     "PUT /users/{id}/grants/{tier}",
 ];
 
+#[test]
+fn the_docs_list_every_way_and_no_other() {
+    let docs = std::fs::read_to_string(tiergate_testbed::repo_root().join("docs/admin.md")).unwrap();
+    let rows = docs.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` |")).map(|(way, _)| way);
+    let mut listed: Vec<&str> = rows.filter(|way| way.contains(" /")).collect();
+    listed.sort_unstable();
+    assert_eq!(listed, WAYS);
+}
+
 fn filled(path: &str) -> String {
     let path = path.replace("{id}", &"0".repeat(32)).replace("{token}", &"1".repeat(32));
     path.replace("{key}", &"2".repeat(64)).replace("{tier}", "stable")
