@@ -5,6 +5,7 @@ use std::path::Path;
 use crate::apps::AppPath;
 use crate::check::{ASSERTION_HEADER, COOKIE_HEADER, QUERY_HEADER, WEBSOCKET_PROTOCOL_HEADER};
 use crate::config::{Config, ListenAddress};
+use crate::http::scim::SCIM_PATH;
 use crate::routes::{RouteError, RouteSettings, ServiceAddress};
 
 /// Paths of the service outside `base_path`, as other programs name them.
@@ -32,6 +33,9 @@ pub fn route_settings(config: &Config, service: Option<&str>) -> Result<RouteSet
             own_paths.push(path);
         }
     }
+    let has_scim = config.directory.as_ref().is_some_and(|directory| directory.scim.is_some());
+    let own_prefixes = [SCIM_PATH].into_iter().filter(|_| has_scim).map(|path| plain("directory.scim", path));
+    let own_prefixes: Vec<AppPath> = own_prefixes.collect::<Result<_, _>>()?;
     let carriers = [COOKIE_HEADER, QUERY_HEADER, WEBSOCKET_PROTOCOL_HEADER];
     let managed: Vec<String> = config
         .identity_headers
@@ -54,6 +58,7 @@ pub fn route_settings(config: &Config, service: Option<&str>) -> Result<RouteSet
             .map(|(_, host)| host.to_owned()),
         base_path,
         own_paths,
+        own_prefixes,
         managed_headers: managed,
         stripped_headers: stripped,
         site: config.routes.site.clone(),

@@ -174,7 +174,11 @@ fn domains(host: &Host) -> Vec<String> {
 const OWN_PAGES: &str = "\
 Tiergate's own pages. GET pages are answered inside the check and never get as far as this route; what posts a form or
 comes from an identity provider (logout, back-channel logout) goes to its HTTP listener. Only exactly this is let past
-the check: POST, these paths, to Tiergate itself, which does its own checking there.";
+the check: what has a body, these paths, to Tiergate itself, which does its own checking there.";
+
+const OWN_PREFIXES: &str = "\
+What provisioning clients call (SCIM), whatever the method: Tiergate asks for one of their tokens there. An answer may
+take longer than a check, so none of it goes through the check.";
 
 /// The single paths count on the public host only, as they do in the check: on
 /// the host of an app they are the app's.
@@ -184,19 +188,37 @@ fn own_routes(settings: &RouteSettings, single_too: bool) -> Vec<Value> {
     let mut routes = Vec::new();
     for (position, path) in [base].into_iter().chain(single).enumerate() {
         let mut posted = path.clone();
-        set(&mut posted, "headers", json!([{ "name": ":method", "string_match": { "exact": "POST" } }]));
-        let mut unchecked = Map::new();
+        let sends = if position == 0 {
+            json!({ "safe_regex": { "regex": "POST|PUT|PATCH|DELETE" } })
+        } else {
+            json!({ "exact": "POST" })
+        };
+        set(&mut posted, "headers", json!([{ "name": ":method", "string_match": sends }]));
+        let mut unchecked = unchecked(posted);
         if position == 0 {
-            unchecked.insert(COMMENT.to_owned(), Value::from(OWN_PAGES));
+            set(&mut unchecked, COMMENT, Value::from(OWN_PAGES));
         }
-        unchecked.insert("match".to_owned(), posted);
-        unchecked.insert("route".to_owned(), json!({ "cluster": HTTP_CLUSTER, "timeout": "10s" }));
-        let per_route = json!({ EXT_AUTHZ: { "@type": PER_ROUTE, "disabled": true } });
-        unchecked.insert("typed_per_filter_config".to_owned(), per_route);
-        routes.push(Value::Object(unchecked));
+        routes.push(unchecked);
         routes.push(json!({ "match": path, "route": { "cluster": HTTP_CLUSTER, "timeout": "10s" } }));
     }
+    let prefixes = settings.own_prefixes.iter().filter(|_| single_too);
+    for (position, path) in prefixes.enumerate() {
+        let mut route = unchecked(json!({ "path_separated_prefix": path.prefix() }));
+        if position == 0 {
+            set(&mut route, COMMENT, Value::from(OWN_PREFIXES));
+        }
+        routes.push(route);
+    }
     routes
+}
+
+/// To the service itself, which does its own checking there.
+fn unchecked(path: Value) -> Value {
+    json!({
+        "match": path,
+        "route": { "cluster": HTTP_CLUSTER, "timeout": "10s" },
+        "typed_per_filter_config": { EXT_AUTHZ: { "@type": PER_ROUTE, "disabled": true } },
+    })
 }
 
 const APPS: &str = "\

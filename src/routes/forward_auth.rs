@@ -52,7 +52,9 @@ pub(super) fn caddy(
         .as_ref()
         .map(|site| json!({ "url": bare_url(site), "base": site.base(), "kind": kind(site), "name": site.address() }));
     let base = in_class(settings.base_path.prefix());
-    let own: Vec<String> = std::iter::once(format!("{base}([/?]|$)"))
+    let own: Vec<String> = std::iter::once(base)
+        .chain(settings.own_prefixes.iter().map(|path| in_class(path.prefix())))
+        .map(|prefix| format!("{prefix}([/?]|$)"))
         .chain(settings.own_paths.iter().map(|path| format!("{}([?]|$)", in_class(path.prefix()))))
         .collect();
     let values = json!({
@@ -107,9 +109,10 @@ pub(super) fn haproxy(
         .collect();
     let upstreams = || apps.iter().map(|app| &app.upstream).chain(&settings.site);
     let own_paths: Vec<&str> = settings.own_paths.iter().map(|path| path.prefix()).collect();
+    let own_prefixes: Vec<&str> = settings.own_prefixes.iter().map(|path| path.prefix()).collect();
     let values = json!({
         "listen": listen.to_string(), "http": http,
-        "base_path": settings.base_path.prefix(), "own_paths": own_paths,
+        "base_path": settings.base_path.prefix(), "own_paths": own_paths, "own_prefixes": own_prefixes,
         "stripped": titles(&settings.stripped_headers),
         "apps": values, "hosts": apps.iter().any(|app| app.host.is_some()),
         "names": upstreams().any(|upstream| !upstream.is_address()),
@@ -175,9 +178,10 @@ pub(super) fn traefik(
         })
         .collect();
     let own_paths: Vec<&str> = settings.own_paths.iter().map(|path| path.prefix()).collect();
+    let own_prefixes: Vec<&str> = settings.own_prefixes.iter().map(|path| path.prefix()).collect();
     let transports: Vec<Value> = tls.iter().map(|(server, name)| json!({ "name": name, "server": server })).collect();
     let values = json!({
-        "http": http, "base_path": settings.base_path.prefix(), "own_paths": own_paths,
+        "http": http, "base_path": settings.base_path.prefix(), "own_paths": own_paths, "own_prefixes": own_prefixes,
         "managed": titles(&settings.managed_headers), "stripped": titles(&settings.stripped_headers),
         "apps": values, "services": services, "transports": transports, "trusted_ca": settings.trusted_ca,
         "site": settings.site.as_ref().map(|site| json!({ "base": site.base(), "service": service(site) })),

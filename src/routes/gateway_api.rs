@@ -123,7 +123,9 @@ fn app_route(settings: &RouteSettings, app: &App, check: &Value) -> Result<Value
 fn own_route(settings: &RouteSettings, http: &Value) -> Value {
     let base = json!({ "path": { "type": "PathPrefix", "value": settings.base_path.prefix() } });
     let single = settings.own_paths.iter().map(|path| json!({ "path": { "type": "Exact", "value": path.prefix() } }));
-    let matches: Vec<Value> = [base].into_iter().chain(single).collect();
+    let prefixes =
+        settings.own_prefixes.iter().map(|path| json!({ "path": { "type": "PathPrefix", "value": path.prefix() } }));
+    let matches: Vec<Value> = [base].into_iter().chain(prefixes).chain(single).collect();
     let comment = "Tiergate's own pages: no filter, and no other path without one.";
     let rules = [json!({ "matches": matches, "backendRefs": [http] })];
     route(settings, "tiergate", None, comment, &rules)

@@ -53,8 +53,9 @@ pub(super) fn config(
     let base = settings.base_path.prefix();
     let own = |end: &str, single_end: &str| {
         let base = format!("{}{end}", escaped(base));
+        let prefixes = settings.own_prefixes.iter().map(|path| format!("{}{end}", escaped(path.prefix())));
         let single = settings.own_paths.iter().map(|path| format!("{}{single_end}", escaped(path.prefix())));
-        let patterns: Vec<String> = [base].into_iter().chain(single).collect();
+        let patterns: Vec<String> = [base].into_iter().chain(prefixes).chain(single).collect();
         match patterns.as_slice() {
             [only] => only.clone(),
             several => format!("(?:{})", several.join("|")),

@@ -91,6 +91,26 @@ fn the_single_paths_of_the_service_are_the_apps_on_the_host_of_an_app() {
     assert_eq!(with("\"prefix\":\"/_auth/\""), ["apps.example.com", "hosted.example.com", "all"]);
 }
 
+/// SCIM goes to the service in every proxy, whatever the method, and in none where it is not configured.
+#[test]
+fn provisioning_clients_reach_the_service() {
+    const SCIM: &str = "directory: { scim: { provider: main, tokens: [0123456789abcdef0123456789abcdef] } }\n";
+    for proxy in Proxy::ALL {
+        let lines = |text: &str| -> Vec<String> {
+            files(proxy, text)
+                .iter()
+                .flat_map(|file| file.text.lines().map(str::to_owned).collect::<Vec<_>>())
+                .collect()
+        };
+        let (without, with) = (lines(CONFIG), lines(&format!("{CONFIG}{SCIM}")));
+        assert!(!without.iter().any(|line| line.contains("scim")), "{proxy}");
+        let added: Vec<&str> = with.iter().filter(|line| line.contains("scim")).map(String::as_str).collect();
+        insta::with_settings!({ omit_expression => true }, {
+            insta::assert_snapshot!(format!("scim_{proxy}"), added.join("\n"));
+        });
+    }
+}
+
 /// The samples hold what was decided about each proxy. Every line of theirs that says nothing of single apps, addresses
 /// and how to run it stands in what is written here too.
 #[test]

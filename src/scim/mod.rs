@@ -21,6 +21,8 @@ mod path;
 mod query;
 pub mod schema;
 mod shape;
+#[cfg(test)]
+mod tests;
 mod token;
 mod user;
 
