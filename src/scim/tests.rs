@@ -238,7 +238,6 @@ fn bodies_that_are_no_user_or_group_are_refused() {
         json!({ "displayName": "a", "members": [{ "value": "x" }] }),
         json!({ "displayName": "a", "members": [{ "value": id, "type": "Group" }] }),
         json!({ "displayName": "a", "members": [{ "value": id.to_uppercase().replace('0', "O") }] }),
-        json!({ "displayName": "a", "members": [{ "display": "x" }] }),
         json!({ "displayName": " " }),
     ] {
         let error = WrittenGroup::parse(object(&body)).expect_err("no group");

@@ -43,6 +43,8 @@ mod look;
 #[cfg(test)]
 mod routes;
 #[cfg(test)]
+mod scim;
+#[cfg(test)]
 mod session_commands;
 #[cfg(test)]
 mod sessions;
