@@ -186,6 +186,16 @@ fn own_routes(settings: &RouteSettings, single_too: bool) -> Vec<Value> {
     let base = json!({ "prefix": format!("{}/", settings.base_path.prefix()) });
     let single = settings.own_paths.iter().filter(|_| single_too).map(|path| json!({ "path": path.prefix() }));
     let mut routes = Vec::new();
+    let below_base =
+        settings.own_prefixes.iter().map(|path| format!("{}{}", settings.base_path.prefix(), path.prefix()));
+    let prefixes = settings.own_prefixes.iter().filter(|_| single_too).map(|path| path.prefix().to_owned());
+    for (position, prefix) in below_base.chain(prefixes).enumerate() {
+        let mut route = unchecked(json!({ "path_separated_prefix": prefix }));
+        if position == 0 {
+            set(&mut route, COMMENT, Value::from(OWN_PREFIXES));
+        }
+        routes.push(route);
+    }
     for (position, path) in [base].into_iter().chain(single).enumerate() {
         let mut posted = path.clone();
         let sends = if position == 0 {
@@ -200,14 +210,6 @@ fn own_routes(settings: &RouteSettings, single_too: bool) -> Vec<Value> {
         }
         routes.push(unchecked);
         routes.push(json!({ "match": path, "route": { "cluster": HTTP_CLUSTER, "timeout": "10s" } }));
-    }
-    let prefixes = settings.own_prefixes.iter().filter(|_| single_too);
-    for (position, path) in prefixes.enumerate() {
-        let mut route = unchecked(json!({ "path_separated_prefix": path.prefix() }));
-        if position == 0 {
-            set(&mut route, COMMENT, Value::from(OWN_PREFIXES));
-        }
-        routes.push(route);
     }
     routes
 }

@@ -113,7 +113,8 @@ pub struct RouteSettings {
     pub base_path: AppPath,
     /// Single paths of the service elsewhere: a callback, `/login`.
     pub own_paths: Vec<AppPath>,
-    /// Paths of the service elsewhere, with all that is below them: SCIM.
+    /// Paths of the service elsewhere, with all that is below them: SCIM. The
+    /// same is below `base_path`.
     pub own_prefixes: Vec<AppPath>,
     /// The headers that tell an app who calls, in lower case.
     pub managed_headers: Vec<String>,

@@ -13,7 +13,7 @@ use crate::types::{Email, UnixTime};
 
 /// The longest name by which somebody or something is known, in bytes.
 pub(super) const LONGEST_NAME: usize = 255;
-/// The longest address or URL that is taken over, in bytes.
+/// The longest text that the directory takes over from a resource, in bytes.
 const LONGEST_VALUE: usize = 2000;
 
 /// Which attribute is the `sub` of the provider's tokens.
@@ -201,7 +201,8 @@ fn first_value(resource: &Map<String, Value>, name: &str) -> Option<String> {
 }
 
 fn display_name(resource: &Map<String, Value>) -> Option<String> {
-    let text = |value: &Value| value.as_str().filter(|text| !text.trim().is_empty()).map(str::to_owned);
+    let is_one = |text: &&str| !text.trim().is_empty() && text.len() <= LONGEST_VALUE;
+    let text = |value: &Value| value.as_str().filter(is_one).map(str::to_owned);
     let part = |part: &str| resource.get("name")?.get(part).and_then(text);
     let whole = resource.get("displayName").and_then(text).or_else(|| part("formatted"));
     whole.or_else(|| {
@@ -228,7 +229,10 @@ fn scalars(resource: &Map<String, Value>) -> Map<String, Value> {
     let manager = enterprise.and_then(|held| held.get("manager")?.get("value"));
     core.chain(enterprise_scalars)
         .chain([("manager", manager)])
-        .filter_map(|(name, value)| Some((name.to_owned(), Value::from(value?.as_str()?))))
+        .filter_map(|(name, value)| {
+            Some((name.to_owned(), value?.as_str().filter(|text| text.len() <= LONGEST_VALUE)?))
+        })
+        .map(|(name, text)| (name, Value::from(text)))
         .collect()
 }
 

@@ -91,8 +91,10 @@ fn raced() -> Result<()> {
             .map(|n| patch(&json!([{ "op": "replace", "path": "title", "value": format!("{round}-{n}") }])))
             .collect();
         let statuses: Result<Vec<u16>> = thread::scope(|scope| {
-            let send = |body| scope.spawn(|| Ok(client.send("PATCH", &path, &[("If-Match", &tag)], body)?.status));
-            let threads: Vec<_> = bodies.iter().map(send).collect();
+            let (path, tag) = (&path, tag.as_str());
+            let send =
+                |body: &Value| -> Result<u16> { Ok(client.send("PATCH", path, &[("If-Match", tag)], body)?.status) };
+            let threads: Vec<_> = bodies.iter().map(|body| scope.spawn(move || send(body))).collect();
             threads.into_iter().map(|thread| thread.join().map_err(|_| anyhow!("a thread ended"))?).collect()
         });
         let statuses = statuses?;
