@@ -86,14 +86,14 @@ def check_requests():
         yield name, message(target, [])
 
 
-<<<<<<< HEAD
 def hooks():
     """Each recorded message of a hook."""
     shapes = json.loads((VECTORS / "hooks" / "shapes.json").read_text())
     for number, shape in enumerate(shapes):
         for step, sent in enumerate(shape["steps"]):
             yield f"{number}-{step}", json.dumps(sent["message"]).encode()
-=======
+
+
 def scim():
     filters = json.loads((VECTORS / "scim" / "filters.json").read_text())["cases"]
     patches = json.loads((VECTORS / "scim" / "patches.json").read_text())["cases"]
@@ -103,18 +103,14 @@ def scim():
         yield f"patch-{number}", text.encode() + b"\n" + json.dumps(body).encode()
     for number, case in enumerate(filters):
         yield f"filter-{number}", case["filter"].encode()
->>>>>>> 8af641e (Send SCIM below base_path past Envoy's check too; fuzz filters and patches)
 
 
 def main():
     corpus = pathlib.Path(sys.argv[1])
-<<<<<<< HEAD
-    targets = {"path": paths, "token": tokens, "config": configs, "check_request": check_requests, "hook": hooks}
+    targets = {
+        "path": paths, "token": tokens, "config": configs, "check_request": check_requests, "hook": hooks, "scim": scim,
+    }
     for target, seeds in targets.items():
-=======
-    for target, seeds in (("path", paths()), ("token", tokens()), ("config", configs()), ("check_request", check_requests()),
-                          ("scim", scim())):
->>>>>>> 8af641e (Send SCIM below base_path past Envoy's check too; fuzz filters and patches)
         folder = corpus / target
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in seeds():

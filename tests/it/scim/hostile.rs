@@ -139,7 +139,7 @@ fn hostile() -> Result<()> {
         let page = client.want(200, "GET", &format!("/Users?filter={}", percent_encode(filter)), &Value::Null)?;
         ensure!(page["totalResults"] == 0, "{filter}: {page}");
     }
-    let long = "(".repeat(3000);
+    let long = "(".repeat(2000);
     for filter in ["userName eq \"a\" --", "1 eq 1", long.as_str(), "userName eq \"a"] {
         let page = client.want(400, "GET", &format!("/Users?filter={}", percent_encode(filter)), &Value::Null)?;
         ensure!(page["scimType"] == "invalidFilter", "{filter}: {page}");

@@ -7,8 +7,6 @@ mod sequences;
 
 use std::net::SocketAddr;
 use std::process::Command;
-use std::thread::sleep;
-use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
@@ -55,7 +53,14 @@ impl Stage {
 
     /// Asks for a page of the site with a token of this subject.
     fn visit(&self, address: SocketAddr, path: &str, subject: &str) -> Result<RawResponse> {
-        let token = self.provider.mint(&TokenSpec::new().subject(subject))?;
+        self.visit_with(address, path, &self.token(subject)?)
+    }
+
+    fn token(&self, subject: &str) -> Result<String> {
+        self.provider.mint(&TokenSpec::new().subject(subject))
+    }
+
+    fn visit_with(&self, address: SocketAddr, path: &str, token: &str) -> Result<RawResponse> {
         let headers = [("Host", HOST), ("Authorization", &format!("Bearer {token}")), ("Accept", "application/json")];
         request_with_body(address, "GET", path, &headers, b"")
     }
@@ -127,14 +132,4 @@ fn id(resource: &Value) -> Result<String> {
 
 fn patch(operations: &Value) -> Value {
     json!({ "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"], "Operations": operations })
-}
-
-/// Waits until something holds.
-fn within(limit: Duration, what: &str, mut holds: impl FnMut() -> Result<bool>) -> Result<()> {
-    let start = Instant::now();
-    while !holds()? {
-        ensure!(start.elapsed() < limit, "in {limit:?} not: {what}");
-        sleep(Duration::from_millis(10));
-    }
-    Ok(())
 }
