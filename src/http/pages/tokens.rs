@@ -260,7 +260,7 @@ impl Pages {
         let Ok(held) = held else {
             // The token is there: it has to be shown, whatever else cannot be.
             return match made {
-                Some(made) => self.token_page(visit, tokens, live, &[], Some(made)),
+                Some(made) => self.token_page(visit, tokens, live, &[], Some(&made)),
                 None => self.store_is_down(visit, UNREADABLE),
             };
         };
@@ -269,7 +269,7 @@ impl Pages {
             let place = format!("{}{}", parts.public_origin, self.routes.to("/tokens"));
             return json_page(200, "application/json", &json!({ "tokens": list, "page": place }));
         }
-        self.token_page(visit, tokens, live, &held, made)
+        self.token_page(visit, tokens, live, &held, made.as_ref())
     }
 
     fn token_page(
@@ -278,7 +278,7 @@ impl Pages {
         tokens: &AccessTokenPage,
         live: &LiveSession,
         held: &[AccessToken],
-        made: Option<Made<'_>>,
+        made: Option<&Made<'_>>,
     ) -> Page {
         let language = self.content.language(visit);
         let rows: Vec<Row> = held.iter().map(|token| self.row(token, &language)).collect();
