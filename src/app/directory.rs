@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use super::counted_directory::CountedDirectory;
 use super::supervise::stopped;
 use crate::backend::causes::Causes;
-use crate::backend::sql_directory::{SqlAddress, SqlDirectory};
+use crate::backend::sql_directory::{SqlAddress, SqlDirectory, SqlOpenError};
 use crate::config::{self, DirectoryAddress};
 use crate::directory::{Directory, DirectoryPorts, Remembering, UserDirectory};
 use crate::types::{Clock, Random};
@@ -23,8 +23,8 @@ const NOTE_PERIOD: Duration = Duration::from_secs(2);
 /// As many failures in a row are an outage: one late answer, as of a busy
 /// machine, is none.
 const FAILURES_OF_OUTAGE: u32 = 4;
-/// After how many looks it is swept and shown to work.
-const LOOKS_TO_SWEEP: u32 = 240;
+/// How often it is swept and shown to work.
+const UPKEEP_PERIOD: Duration = Duration::from_secs(60);
 /// After how many looks a database that could not be opened is tried again.
 const LOOKS_TO_OPEN: u32 = 4;
 
@@ -54,8 +54,14 @@ impl OpenedDirectory {
             DirectoryAddress::Postgres(_) => ("postgres", "directory_postgres"),
         };
         let store = Arc::new(CountedDirectory::new(kind, label));
-        if let Some(opened) = open_store(&settings.store).await? {
-            store.opened(opened);
+        match open_store(&settings.store).await {
+            Ok(opened) => store.opened(opened),
+            Err(error) if error.is_outage() => tracing::error!(
+                store = kind,
+                error = %Causes(&error),
+                "the user directory cannot be reached, and is tried again"
+            ),
+            Err(error) => return Err(anyhow::Error::new(error).context(not_opened(&settings.store))),
         }
         let ports = DirectoryPorts {
             store: Arc::<CountedDirectory>::clone(&store),
@@ -104,12 +110,25 @@ impl OpenedDirectory {
                     }
                 }
             }
-            if looks.is_multiple_of(LOOKS_TO_SWEEP) && failures == 0 {
-                // Both are counted as errors of the store where they fail.
-                let _ = self.store.probe(self.clock.now()).await;
+            looks = looks.wrapping_add(1);
+        }
+    }
+
+    /// Shows that it works and drops what is over, until the service stops. Beside
+    /// the look at changes, which waits for nothing.
+    pub(super) async fn keep_up(self: Arc<Self>, stopping: watch::Receiver<bool>) -> &'static str {
+        let mut stopped = Box::pin(stopped(stopping));
+        let mut period = tokio::time::interval(UPKEEP_PERIOD);
+        period.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = &mut stopped => return "directory upkeep",
+                _ = period.tick() => {}
+            }
+            // Both are counted as errors of the store where they fail.
+            if self.store.probe(self.clock.now()).await.is_ok() {
                 let _ = self.store.sweep(self.clock.now()).await;
             }
-            looks = looks.wrapping_add(1);
         }
     }
 
@@ -136,23 +155,17 @@ impl OpenedDirectory {
 
     async fn open_again(&self) {
         match open_store(&self.address).await {
-            Ok(Some(store)) => self.store.opened(store),
-            Ok(None) => {}
-            Err(error) => tracing::debug!(error = format!("{error:#}"), "the user directory cannot be opened"),
+            Ok(store) => {
+                tracing::info!(store = self.store.kind(), "the user directory is reached");
+                self.store.opened(store);
+            }
+            Err(error) => tracing::debug!(error = %Causes(&error), "the user directory cannot be opened"),
         }
     }
 }
 
-/// The store at an address; `None` where the server does not answer.
-async fn open_store(address: &DirectoryAddress) -> anyhow::Result<Option<Arc<dyn UserDirectory>>> {
-    match SqlDirectory::open(&of_backend(address)).await {
-        Ok(store) => Ok(Some(Arc::new(store))),
-        Err(error) if error.is_outage() => {
-            tracing::error!(error = %Causes(&error), "the user directory cannot be reached, and is tried again");
-            Ok(None)
-        }
-        Err(error) => Err(anyhow::Error::new(error).context(not_opened(address))),
-    }
+async fn open_store(address: &DirectoryAddress) -> Result<Arc<dyn UserDirectory>, SqlOpenError> {
+    Ok(Arc::new(SqlDirectory::open(&of_backend(address)).await?))
 }
 
 fn of_backend(address: &DirectoryAddress) -> SqlAddress {
@@ -177,5 +190,5 @@ fn not_opened(address: &DirectoryAddress) -> String {
 /// # Errors
 /// When it cannot be opened.
 pub(super) async fn open_for_command(settings: &config::Directory) -> anyhow::Result<Arc<dyn UserDirectory>> {
-    open_store(&settings.store).await?.context("the user directory cannot be opened")
+    open_store(&settings.store).await.with_context(|| not_opened(&settings.store))
 }

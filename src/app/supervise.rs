@@ -153,6 +153,7 @@ async fn run(start: LoadedConfig, config_files: Vec<ReadFile>, load: LoadConfig)
         tasks.spawn(watch_store(Arc::clone(&parts.store), Arc::clone(&clock), works, stopping.clone()));
     }
     if let Some(opened) = &directory {
+        tasks.spawn(Arc::clone(opened).keep_up(stopping.clone()));
         tasks.spawn(Arc::clone(opened).watch(stopping.clone()));
         tasks.spawn(Arc::clone(opened).note_uses(stopping.clone()));
     }

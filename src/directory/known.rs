@@ -382,7 +382,6 @@ impl Directory {
             let changes = store.changes(mark.through, PAGE).await?;
             let is_all = changes.users.len() < PAGE;
             if !self.standings.take(mark, changes, started, is_all) {
-                tracing::warn!("the database of the user directory is another one than before");
                 break;
             }
             if is_all {

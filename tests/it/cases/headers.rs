@@ -7,7 +7,7 @@ use super::ask::{Answered, Ask, MANAGED, Way, ask};
 use super::corpus::{Failures, HeaderCase, Statuses, corpus, goes_over, runnable};
 use super::service::{Service, browser_service, distrusting_service, service, token};
 
-const SUBJECT: &str = "u-123";
+pub(super) const SUBJECT: &str = "u-123";
 const BY_COOKIE: &str = "cookie(stable,devel)";
 
 /// The cookies of a case with our name and real sessions in them.

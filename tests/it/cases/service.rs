@@ -6,12 +6,17 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use tiergate::backend::sql_directory::{SqlAddress, SqlDirectory};
+use tiergate::backend::system::SystemRandom;
+use tiergate::directory::{Actor, ChangeRequest, UserChange, UserDirectory as _, UserId, UserKey, UserRef};
+use tiergate::types::{ProviderId, UnixTime};
 use tiergate_testbed::provider::{WEB_CLIENT, WEB_CLIENT_SECRET, base64url, now};
 use tiergate_testbed::{Key, Provider, Tiergate, TiergateBuilder, TokenSpec};
 use tonic::client::Grpc;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
 
+use super::headers::SUBJECT;
 use super::raw_codec::RawCodec;
 use crate::browser;
 
@@ -194,7 +199,12 @@ fn key_set(provider: &Provider) -> Value {
 }
 
 fn start(trusted: &str) -> Service {
-    let config = CONFIG.replace("@TRUSTED@", trusted).replace("@JWKS@", &provider().jwks_uri());
+    start_with(trusted, "")
+}
+
+/// With more lines of config.
+fn start_with(trusted: &str, more: &str) -> Service {
+    let config = format!("{CONFIG}{more}").replace("@TRUSTED@", trusted).replace("@JWKS@", &provider().jwks_uri());
     let mut b1 = provider().jwk(&Key::ForeignP256).expect("a jwk");
     b1["kid"] = json!("b1");
     let builder = Tiergate::builder(env!("CARGO_BIN_EXE_tiergate"), &config);
@@ -205,6 +215,37 @@ fn start(trusted: &str) -> Service {
 pub(super) fn service() -> &'static Service {
     static SERVICE: OnceLock<Service> = OnceLock::new();
     SERVICE.get_or_init(|| start("[127.0.0.1/32]"))
+}
+
+/// The same service with a user directory, which says that whatever was issued
+/// to the subject of the corpus more than 500 s ago counts no more.
+pub(super) fn revoking_service() -> &'static Service {
+    static SERVICE: OnceLock<(tempfile::TempDir, Service)> = OnceLock::new();
+    let start = || {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("users.db");
+        let address = SqlAddress::Sqlite(file.clone());
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(async {
+            let store = SqlDirectory::open(&address).await.expect("a directory");
+            for change in [UserChange::SetGroups(["known".to_owned()].into()), UserChange::SignOut] {
+                let request = ChangeRequest {
+                    target: UserRef::Key(UserKey::new(&ProviderId::new("main"), SUBJECT)),
+                    change,
+                    actor: Actor::Shell,
+                    new_id: UserId::draw(&SystemRandom),
+                    expected_version: None,
+                    event: None,
+                    request_id: None,
+                    now: UnixTime::from_secs(now() - 500),
+                };
+                store.change(request).await.expect("a change");
+            }
+        });
+        let service = start_with("[127.0.0.1/32]", &format!("directory: {{ url: \"sqlite:{}\" }}\n", file.display()));
+        (folder, service)
+    };
+    &SERVICE.get_or_init(start).1
 }
 
 /// The same service, to which nobody is a proxy.

@@ -1,6 +1,6 @@
 //! `tokens`: each token built as the corpus says and shown at every door.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::TcpListener;
 use std::time::Duration;
 
@@ -11,11 +11,11 @@ use tiergate_testbed::provider::now;
 use super::ask::{Answered, Ask, Way, ask};
 use super::corpus::{Failures, TokenCase, corpus, goes_over, runnable};
 use super::forge::{forge, is_known};
-use super::service::{base_token, provider, service, token};
+use super::service::{Service, base_token, provider, revoking_service, service, token};
 
 /// Where the log says it in other words than the corpus: case or word of the
 /// corpus, reason and cause of ours.
-const OUR_WORDS: [(&str, &str, &str); 10] = [
+const OUR_WORDS: [(&str, &str, &str); 11] = [
     ("ok", "ok", ""),
     ("no_credentials", "no_credentials", ""),
     // The rule asks for a tier; that a scope grants it is the tier's affair.
@@ -24,6 +24,7 @@ const OUR_WORDS: [(&str, &str, &str); 10] = [
     ("email_domain", "insufficient_permission", ""),
     // Expiry is the one cause that a client may learn, to fetch a new token.
     ("expired", "expired_token", "expired"),
+    ("revoked", "invalid_token", "issued_before_sign_out"),
     // 20 000 brackets are more than 16 KiB, and size is looked at first.
     ("T101", "invalid_token", "too_large"),
     // A proxy joins repeated headers with a comma, and JSON has commas.
@@ -36,11 +37,17 @@ const OUR_WORDS: [(&str, &str, &str); 10] = [
 ];
 
 /// Set-ups that this version can make.
-const SETUPS: [&str; 2] = ["require-email-domain:example.com", "prime-cache-with-valid-token"];
+const SETUPS: [&str; 3] = ["require-email-domain:example.com", "prime-cache-with-valid-token", REVOKED];
+/// The subject was signed out everywhere.
+const REVOKED: &str = "revoke-subject-at:$NOW-500";
 
 impl TokenCase {
     fn can_run(&self) -> bool {
         self.setup.as_deref().is_none_or(|setup| SETUPS.contains(&setup)) && is_known(self)
+    }
+
+    fn service(&self) -> &'static Service {
+        if self.setup.as_deref() == Some(REVOKED) { revoking_service() } else { service() }
     }
 
     fn path(&self) -> &'static str {
@@ -89,7 +96,7 @@ impl TokenCase {
 fn show(case: &TokenCase, way: Way, port: u16) -> Result<Answered, String> {
     for _ in 0..50 {
         let then = now();
-        let answered = ask(service(), way, &case.request(&forge(case, then, port)))?;
+        let answered = ask(case.service(), way, &case.request(&forge(case, then, port)))?;
         if now() == then {
             return Ok(answered);
         }
@@ -142,8 +149,12 @@ fn every_token_is_judged_as_written_at_every_door() {
             failures.add(&case.id, format!("brought {more} fetches of the key set"));
         }
     }
-    let ids: Vec<String> = judged.iter().filter_map(|(_, _, answered)| answered.request_id.clone()).collect();
-    let lines = service().decisions(&ids);
+    let mut lines = HashMap::new();
+    for from in [service(), revoking_service()] {
+        let told = judged.iter().filter(|(case, ..)| std::ptr::eq(case.service(), from));
+        let ids: Vec<String> = told.filter_map(|(_, _, answered)| answered.request_id.clone()).collect();
+        lines.extend(from.decisions(&ids));
+    }
     for (case, way, answered) in judged {
         let line = answered.request_id.as_ref().map(|id| &lines[id]).ok_or_else(|| "was not logged".to_owned());
         let said = line.and_then(|line| case.check_line(line));
