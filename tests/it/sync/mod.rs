@@ -1,6 +1,7 @@
 //! `user sync` and the way through to the management API, against the development provider over HTTP.
 
 mod passage;
+pub(crate) mod race;
 mod shell;
 
 use serde_json::Value;
