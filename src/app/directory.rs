@@ -168,7 +168,7 @@ async fn open_store(address: &DirectoryAddress) -> Result<Arc<dyn UserDirectory>
     Ok(Arc::new(SqlDirectory::open(&of_backend(address)).await?))
 }
 
-fn of_backend(address: &DirectoryAddress) -> SqlAddress {
+pub(super) fn of_backend(address: &DirectoryAddress) -> SqlAddress {
     match address {
         DirectoryAddress::Sqlite(path) => SqlAddress::Sqlite(path.clone()),
         DirectoryAddress::Mysql(url) => SqlAddress::Mysql(url.clone()),
@@ -177,7 +177,7 @@ fn of_backend(address: &DirectoryAddress) -> SqlAddress {
 }
 
 /// What did not open; a URL may hold a password.
-fn not_opened(address: &DirectoryAddress) -> String {
+pub(super) fn not_opened(address: &DirectoryAddress) -> String {
     match address {
         DirectoryAddress::Sqlite(path) => format!("`sqlite:{}` cannot be opened", path.display()),
         DirectoryAddress::Mysql(_) | DirectoryAddress::Postgres(_) => "`directory.url` cannot be opened".to_owned(),

@@ -35,6 +35,7 @@ mod stores;
 mod supervise;
 mod telemetry;
 mod user_sync;
+mod visit_directory;
 mod workers;
 
 pub use crate::backend::app_edit::{EditError, move_folder, replace_text};
@@ -51,3 +52,4 @@ pub use stores::{check_session_store, visit_sessions};
 pub use supervise::serve;
 pub use telemetry::{ServiceLog, init_tracing};
 pub use user_sync::{SyncChange, SyncEvent, SyncMode, SyncSummary};
+pub use visit_directory::{migrate_directory, visit_directory};

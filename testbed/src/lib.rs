@@ -14,7 +14,7 @@
 //! gateway    the six proxies, from the shipped configs             apps      the Flask applications
 //! oidc_provider, glewlwyd  providers of others                     example  the examples, each whole
 //! browser    Chromium                  user_agent a browser's cookies and redirects, no screen
-//! redis      one server, TLS, Sentinels, a Cluster
+//! redis      one server, TLS, Sentinels, a Cluster         mariadb, postgres  a server with a database each time
 //! raw_http   requests byte by byte     websocket  a WebSocket client   socketio  the Socket.IO client
 //! ```
 
@@ -28,7 +28,9 @@ pub mod gateway;
 pub mod glewlwyd;
 mod guard;
 mod keep_alive;
+pub mod mariadb;
 pub mod oidc_provider;
+pub mod postgres;
 pub mod provider;
 pub mod raw_http;
 pub mod redis;
@@ -53,7 +55,9 @@ pub use gateway::{Backends, Gateway, RunningGateway};
 pub use glewlwyd::Glewlwyd;
 pub use guard::end_all_children;
 pub use keep_alive::KeepAlive;
+pub use mariadb::MariaDb;
 pub use oidc_provider::{OidcProvider, OidcProviderBuilder};
+pub use postgres::Postgres;
 pub use provider::{Account, Endpoint, Fault, IssuerInResponse, Key, Person, Provider, TokenSpec};
 pub use raw_http::{RawResponse, raw_request, request};
 pub use redis::Redis;

@@ -27,6 +27,8 @@ mod cases;
 #[cfg(test)]
 mod deployment;
 #[cfg(test)]
+mod directory_stores;
+#[cfg(test)]
 mod documents;
 #[cfg(test)]
 mod examples;
@@ -56,3 +58,5 @@ mod stores;
 mod supply_chain;
 #[cfg(test)]
 mod sync;
+#[cfg(test)]
+mod user_commands;

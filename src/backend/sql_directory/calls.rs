@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::lane::Lane;
-use super::link::{Again, again};
+use super::lane::{Lane, Lent};
+use super::link::{Again, Link, again};
 use super::statement::{Dialect, Row, Statement};
 use super::writing::{Failure, Work, Writing};
 use crate::directory::DirectoryError;
@@ -34,10 +34,20 @@ pub(super) async fn within<T>(
     Err(DirectoryError::Unavailable(Box::new(TooLate)))
 }
 
+/// A connection; while another process has a file for itself, there is none.
+async fn lend(lane: &Lane) -> Result<Lent<'_>, DirectoryError> {
+    loop {
+        match lane.lend().await {
+            Err(error) if again(&error) == Again::Soon => tokio::time::sleep(PAUSE).await,
+            lent => return lent.map_err(unavailable),
+        }
+    }
+}
+
 /// The rows of a statement that changes nothing.
 pub(super) async fn read(lane: &Lane, statement: &Statement) -> Result<Vec<Row>, DirectoryError> {
     loop {
-        let mut lent = lane.lend().await.map_err(unavailable)?;
+        let mut lent = lend(lane).await?;
         let error = match lent.link.rows(statement.clone()).await {
             Ok(rows) => {
                 lent.bring_back();
@@ -61,7 +71,7 @@ pub(super) async fn read(lane: &Lane, statement: &Statement) -> Result<Vec<Row>,
 pub(super) async fn write<W: Work>(lane: &Lane, dialect: Dialect, work: &W) -> Result<W::Output, DirectoryError> {
     let mut tries = TRIES;
     loop {
-        let mut lent = lane.lend().await.map_err(unavailable)?;
+        let mut lent = lend(lane).await?;
         let done = attempt(&mut lent.link, dialect, work).await;
         let error = match done {
             Ok(output) => match lent.link.command("COMMIT").await {
@@ -94,7 +104,7 @@ pub(super) async fn write<W: Work>(lane: &Lane, dialect: Dialect, work: &W) -> R
     }
 }
 
-async fn attempt<W: Work>(link: &mut super::link::Link, dialect: Dialect, work: &W) -> Result<W::Output, Failure> {
+async fn attempt<W: Work>(link: &mut Link, dialect: Dialect, work: &W) -> Result<W::Output, Failure> {
     let mut writing = Writing::begin(link, dialect).await?;
     let output = work.run(&mut writing).await?;
     writing.finish().await?;

@@ -2,12 +2,13 @@
 //! only added to. The version is kept by the name of the part, for a SQLite
 //! file may hold the sessions too.
 
+use std::time::Duration;
+
 use sqlx::Error;
 
 use super::SqlOpenError;
-use super::link::{Link, Target, Use};
+use super::link::{Again, Link, Target, Use, again};
 use super::statement::{Dialect, Statement};
-use crate::backend::sqlite_store::schema::is_busy;
 
 /// Statements that each version adds, with the types of [`typed`].
 const MIGRATIONS: &[&[&str]] = &[&[
@@ -131,6 +132,12 @@ const MIGRATIONS: &[&[&str]] = &[&[
     "INSERT INTO directory_sequence (id, value) VALUES (1, 0)",
 ]];
 
+/// A server that takes longer to let somebody in does not answer.
+const CONNECT: Duration = Duration::from_secs(5);
+/// How often a start that meets another one at the same file tries again.
+const ATTEMPTS: u32 = 200;
+const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(25);
+
 /// One start after the other: the lock is one of the database, not of the server.
 const MYSQL_LOCK: &str = "SELECT GET_LOCK(CONCAT('tiergate.', SHA1(DATABASE())), 60)";
 const POSTGRES_LOCK: &str = "SELECT pg_advisory_lock(7310591274501143)";
@@ -147,12 +154,28 @@ pub struct Migrated {
 /// Brings the tables up to this version. Where they are, no right to change
 /// them is needed.
 pub(super) async fn migrate(target: &Target) -> Result<Migrated, SqlOpenError> {
-    let mut link = target.connect(Use::Migrating).await.map_err(SqlOpenError::Unreachable)?;
+    let mut attempts = ATTEMPTS;
+    loop {
+        match migrate_once(target).await {
+            // Another one starts at the same file: the switch to WAL needs it alone.
+            Err(SqlOpenError::Unreachable(error) | SqlOpenError::Migration(error))
+                if again(&error) == Again::Soon && attempts > 0 =>
+            {
+                attempts = attempts.saturating_sub(1);
+            }
+            ended => return ended,
+        }
+        tokio::time::sleep(BETWEEN_ATTEMPTS).await;
+    }
+}
+
+async fn migrate_once(target: &Target) -> Result<Migrated, SqlOpenError> {
+    let connected = tokio::time::timeout(CONNECT, target.connect(Use::Migrating)).await;
+    let mut link = connected.unwrap_or(Err(Error::PoolTimedOut)).map_err(SqlOpenError::Unreachable)?;
     let dialect = target.dialect();
     let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
     let migrated = match version(&mut link).await {
         Ok(Some(found)) if found >= known => Ok(found),
-        Err(error) if is_busy(&error) => Err(error),
         Ok(_) | Err(_) => bring_up(&mut link, dialect, known).await,
     };
     // Closing it lets go of the lock; that it fails changes nothing of what was done.

@@ -82,4 +82,4 @@ mod sqlite;
 mod stage;
 
 pub(crate) use redis::connected as open_redis;
-pub(crate) use stage::{quick_folder, run};
+pub(crate) use stage::{at_once, quick_folder, run};

@@ -1,0 +1,73 @@
+//! The directory in PostgreSQL.
+
+use std::sync::OnceLock;
+
+use tiergate::backend::sql_directory::SqlAddress;
+use tiergate::types::Secret;
+use tiergate_testbed::Postgres;
+
+use super::outage;
+use super::servers::{self, Database, Fragile, Server};
+use crate::stores::run;
+
+impl Server for Postgres {
+    fn pause(&self) {
+        Postgres::pause(self);
+    }
+
+    fn resume(&self) {
+        Postgres::resume(self);
+    }
+
+    fn kill(&self) {
+        Postgres::kill(self);
+    }
+
+    fn restart(&self) {
+        Postgres::restart(self).unwrap();
+    }
+
+    fn password(&self) -> &'static str {
+        Postgres::password(self)
+    }
+}
+
+fn address(server: &Postgres) -> SqlAddress {
+    SqlAddress::Postgres(Secret::new(server.database().unwrap()))
+}
+
+async fn start() -> Database {
+    static SERVER: OnceLock<Postgres> = OnceLock::new();
+    Database { address: address(SERVER.get_or_init(|| Postgres::start().unwrap())) }
+}
+
+fn own(freezes: bool) -> Fragile {
+    let server = Postgres::start().unwrap();
+    Fragile { address: address(&server), server: Box::new(server), freezes }
+}
+
+directory_conformance!(start);
+
+#[test]
+fn replicas_that_start_at_once_agree_on_the_tables() {
+    run(async { servers::replicas_that_start_at_once_agree_on_the_tables(&start().await).await });
+}
+
+#[test]
+fn a_frozen_server_is_told_in_time_and_comes_back() {
+    run(async {
+        let stage = own(true);
+        outage::an_outage_is_told_as_an_outage_and_in_time(&stage).await;
+        outage::after_an_outage_calls_work_again(&stage).await;
+    });
+}
+
+#[test]
+fn an_ended_server_is_told_in_time_and_comes_back() {
+    run(async {
+        let stage = own(false);
+        outage::an_outage_is_told_as_an_outage_and_in_time(&stage).await;
+        outage::after_an_outage_calls_work_again(&stage).await;
+        servers::no_error_tells_the_password(&stage).await;
+    });
+}
