@@ -76,9 +76,10 @@ fuzz: cargo-is-there ## each fuzz target for FUZZ_SECONDS (60) with a nightly to
 	bash fuzz/run.sh $(FUZZ_SECONDS) $(FUZZ_TARGETS)
 
 .PHONY: bench
-bench: setup ## checks a second and latency of the release build, beside a floor measured in the same run
+bench: setup ## checks a second and latency of the release build beside a floor of the same run; times with 100 000 users
 	@$(CARGO) build --quiet --release --locked --bin tiergate
 	$(CARGO) run --quiet --locked --package tiergate-testbed --bin tiergate-bench -- "$${CARGO_TARGET_DIR:-target}/release/tiergate"
+	$(CARGO) bench --quiet --locked --bench directory
 
 .PHONY: cargo-is-there
 cargo-is-there:

@@ -14,7 +14,8 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use tempfile::TempDir;
@@ -124,7 +125,14 @@ impl Postgres {
 
     /// Starts it again after [`Self::kill`], with what it had on disk.
     pub fn restart(&self) -> Result<()> {
-        lock(&self.process).restart()
+        lock(&self.process).restart()?;
+        // It listens before it lets anybody in.
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while let Err(error) = self.sql("SELECT 1") {
+            ensure!(Instant::now() < deadline, "postgres does not come back: {error}");
+            sleep(Duration::from_millis(50));
+        }
+        Ok(())
     }
 
     /// A signal to the server and to each process that it has for a connection.

@@ -91,9 +91,13 @@ impl SqlDirectory {
     pub async fn open_existing(address: &SqlAddress) -> Result<Self, SqlOpenError> {
         Self::migrate_existing(address).await?;
         let target = address.target()?;
+        let checks = Lane::new(target.clone(), Use::Reading, CHECKS);
+        // To connect may take longer than the first check waits.
+        let first = tokio::time::timeout(CALL, checks.lend()).await.unwrap_or(Err(sqlx::Error::PoolTimedOut));
+        first.map_err(SqlOpenError::Unreachable)?.bring_back();
         Ok(Self {
             dialect: target.dialect(),
-            checks: Lane::new(target.clone(), Use::Reading, CHECKS),
+            checks,
             reads: Lane::new(target.clone(), Use::Reading, READS),
             writes: Lane::new(target, Use::Writing, WRITES),
         })

@@ -178,25 +178,25 @@ impl Statement {
         }
     }
 
-    /// Adds `(?, ?, …)` with as many values as there are, at least one. Such a
-    /// statement has too many forms to be kept.
+    /// Adds `(?, ?, …)` with as many values as there are, at least one. Only with
+    /// one is the statement kept: there are too many forms of the others.
     pub(super) fn list(mut self, values: impl IntoIterator<Item = Value>) -> Self {
         let before = self.values.len();
         self.values.extend(values);
         let count = self.values.len().saturating_sub(before);
         self.sql.push_str(&group(count));
-        self.is_kept = false;
+        self.is_kept &= count == 1;
         self
     }
 
-    /// Adds `(…), (…)`: a row of values each.
+    /// Adds `(…), (…)`: a row of values each. Kept with one row only, as above.
     pub(super) fn table(mut self, rows: impl IntoIterator<Item = Vec<Value>>) -> Self {
         for (number, row) in rows.into_iter().enumerate() {
             self.sql.push_str(if number == 0 { "" } else { ", " });
             self.sql.push_str(&group(row.len()));
             self.values.extend(row);
+            self.is_kept &= number == 0;
         }
-        self.is_kept = false;
         self
     }
 }

@@ -59,7 +59,7 @@ fn whom(text: &str, config: &Config) -> Result<UserRef, Failure> {
 fn text(user: &User) -> String {
     let time = |time: Option<UnixTime>| time.map_or_else(|| "-".to_owned(), |time| time.to_string());
     let optional = |text: Option<&str>| text.map_or_else(|| "-".to_owned(), plain);
-    let names = |names: Vec<String>| if names.is_empty() { "-".to_owned() } else { names.join(", ") };
+    let names = |names: Vec<String>| if names.is_empty() { "-".to_owned() } else { names.join("; ") };
     let disabled = match (user.disabled_here, user.disabled_there) {
         (false, false) => "no".to_owned(),
         (false, true) => "by the provider".to_owned(),

@@ -9,7 +9,7 @@ use tiergate::directory::{
     ReportRequest, UserChange, UserDirectory, UserId, UserOrder, UserQuery, UserRef,
 };
 
-use super::stage::{DirectoryUnderTest, at, grant, in_groups, key, names, query, reported, sign_in};
+use super::stage::{DirectoryUnderTest, at, grant, in_groups, key, names, patiently, query, reported, sign_in};
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -157,7 +157,7 @@ async fn whole(store: &dyn UserDirectory) -> String {
         entry.number = 0;
         whole += &format!("{entry:?}\n");
     }
-    let changes = store.changes(0, 1000).await.unwrap();
+    let changes = patiently(|| store.changes(0, 1000)).await;
     whole + format!("{groups:?}\n{changes:?}").as_str()
 }
 

@@ -3,7 +3,7 @@
 use tiergate::directory::{Actor, Outcome, Report, ReportRequest, UserDirectory, UserRef};
 
 use super::stage::{
-    DirectoryUnderTest, at, change, disable, entries, key, main, names, new_id, sign_in, somebody, user,
+    DirectoryUnderTest, at, change, disable, entries, key, main, names, new_id, patiently, sign_in, somebody, user,
 };
 
 fn told(subject: &str, secs: i64, groups: &[&str]) -> ReportRequest {
@@ -43,7 +43,7 @@ pub(crate) async fn many_reports_are_taken_in_their_order(stage: &impl Directory
         .filter_map(|one| Some(one.after.as_ref()?.sequence))
         .collect();
     assert_eq!(sequences, (3..256).collect::<Vec<u64>>());
-    assert_eq!(store.sequence().await.unwrap(), 255);
+    assert_eq!(patiently(|| store.sequence()).await, 255);
     for (subject, version, groups) in
         [("user-249", 2, names(&["all", "ops"])), ("user-3", 1, names(&["all"])), ("user-0", 2, names(&[]))]
     {
@@ -63,21 +63,21 @@ pub(crate) async fn a_rehearsal_writes_nothing_and_says_the_same(stage: &impl Di
     somebody(store.as_ref(), "joe").await;
     let reports = many();
     let rehearsed = report(store.as_ref(), &reports, true).await;
-    assert_eq!((store.sequence().await.unwrap(), entries(store.as_ref()).await.len()), (1, 1));
+    assert_eq!((patiently(|| store.sequence()).await, entries(store.as_ref()).await.len()), (1, 1));
     assert_eq!(store.users(super::stage::query()).await.unwrap().total, 1);
     assert_eq!(report(store.as_ref(), &reports, false).await, rehearsed);
 }
 
 pub(crate) async fn changes_come_page_by_page(stage: &impl DirectoryUnderTest) {
     let store = stage.open_replica().await;
-    let empty = store.changes(0, 10).await.unwrap();
+    let empty = patiently(|| store.changes(0, 10)).await;
     assert_eq!((empty.users.len(), empty.through), (0, 0));
     report(store.as_ref(), &many(), false).await;
     change(store.as_ref(), "user-7", sign_in(99), 99).await;
-    let last = store.sequence().await.unwrap();
+    let last = patiently(|| store.sequence()).await;
     let (mut after, mut seen) = (0, Vec::new());
     loop {
-        let changes = store.changes(after, 40).await.unwrap();
+        let changes = patiently(|| store.changes(after, 40)).await;
         assert!(changes.users.len() <= 40);
         assert!(changes.users.is_sorted_by_key(|(_, standing)| standing.sequence));
         let ends = changes.users.last().map(|(_, standing)| standing.sequence);

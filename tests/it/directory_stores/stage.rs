@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value};
 use tiergate::backend::system::SystemRandom;
@@ -129,8 +129,17 @@ pub(crate) fn is_unavailable<T>(answer: &Result<T, DirectoryError>) -> bool {
     matches!(answer, Err(DirectoryError::Unavailable(_)))
 }
 
-/// A number that no other call of this process gets.
-pub(crate) fn unique() -> u64 {
-    static NEXT: AtomicU64 = AtomicU64::new(1);
-    NEXT.fetch_add(1, Ordering::Relaxed)
+/// What a call for a check answers. It gives up after 150 ms for the sake of
+/// whoever waits; with many builds on one machine, a test may ask again.
+pub(crate) async fn patiently<T, F>(call: impl Fn() -> F) -> T
+where
+    F: Future<Output = Result<T, DirectoryError>>,
+{
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        match call().await {
+            Err(DirectoryError::Unavailable(_)) if Instant::now() < deadline => {}
+            ended => return ended.unwrap(),
+        }
+    }
 }

@@ -7,7 +7,7 @@ use tiergate::directory::{
 };
 use tiergate::types::UnixTime;
 
-use super::stage::{DirectoryUnderTest, at, change, key, new_id, somebody, user};
+use super::stage::{DirectoryUnderTest, at, change, key, new_id, patiently, somebody, user};
 
 pub(crate) fn new_token(owner: UserId, expires: i64) -> NewAccessToken {
     NewAccessToken {
@@ -27,7 +27,7 @@ async fn keep(store: &dyn UserDirectory, token: &NewAccessToken, now: i64) -> Ac
 pub(crate) async fn a_token_is_found_by_its_hash(stage: &impl DirectoryUnderTest) {
     let store = stage.open_replica().await;
     let joe = somebody(store.as_ref(), "joe").await;
-    assert_eq!(store.access_token(TokenHash([7; 32])).await.unwrap(), None);
+    assert_eq!(patiently(|| store.access_token(TokenHash([7; 32]))).await, None);
     let new = new_token(joe.id, 100);
     let kept = keep(store.as_ref(), &new, 10).await;
     assert_eq!((kept.id, kept.owner, &kept.name, &kept.tiers), (new.id, joe.id, &new.name, &new.tiers));
@@ -37,7 +37,7 @@ pub(crate) async fn a_token_is_found_by_its_hash(stage: &impl DirectoryUnderTest
     assert_eq!((&found.token, &found.owner, found.sequence), (&kept, &key("joe"), now.sequence));
     // The record is the same, and everybody who follows is told.
     assert_eq!((now.version, now.sequence, now.updated_at), (1, 2, joe.updated_at));
-    assert_eq!(store.changes(1, 5).await.unwrap().users.len(), 1);
+    assert_eq!(patiently(|| store.changes(1, 5)).await.users.len(), 1);
     let later = keep(store.as_ref(), &new_token(joe.id, 50), 20).await;
     assert_eq!(store.access_tokens(joe.id).await.unwrap(), [later, kept]);
     assert!(store.access_tokens(new_id()).await.unwrap().is_empty());
@@ -74,11 +74,11 @@ pub(crate) async fn a_revoked_token_stays_and_counts_no_more(stage: &impl Direct
     let revoke = |owner, id, now| store.revoke_access_token(owner, id, Actor::Shell, at(now));
     assert!(!revoke(ann.id, token.id, 20).await.unwrap(), "it is another one's");
     assert!(!revoke(joe.id, AccessTokenId::draw(&SystemRandom), 20).await.unwrap());
-    let before = store.sequence().await.unwrap();
+    let before = patiently(|| store.sequence()).await;
     assert!(revoke(joe.id, token.id, 20).await.unwrap());
-    assert_eq!(store.sequence().await.unwrap(), before + 1);
+    assert_eq!(patiently(|| store.sequence()).await, before + 1);
     assert!(!revoke(joe.id, token.id, 21).await.unwrap());
-    let found = store.access_token(token.hash).await.unwrap().unwrap();
+    let found = patiently(|| store.access_token(token.hash)).await.unwrap();
     assert_eq!((found.token.revoked_at, found.sequence), (Some(at(20)), before + 1));
     assert_eq!(store.access_tokens(joe.id).await.unwrap(), [found.token]);
     let over = new_token(joe.id, 30);
@@ -92,15 +92,15 @@ pub(crate) async fn the_use_of_tokens_is_noted(stage: &impl DirectoryUnderTest) 
     let (one, other) = (new_token(joe.id, 100), new_token(joe.id, 100));
     keep(store.as_ref(), &one, 10).await;
     keep(store.as_ref(), &other, 10).await;
-    let before = store.sequence().await.unwrap();
+    let before = patiently(|| store.sequence()).await;
     let stranger = AccessTokenId::draw(&SystemRandom);
     store.access_tokens_used(vec![(one.id, at(20)), (stranger, at(20)), (one.id, at(15))]).await.unwrap();
     store.access_tokens_used(Vec::new()).await.unwrap();
-    let used = |hash| async move { store.access_token(hash).await.unwrap().unwrap().token.last_used_at };
+    let used = |hash| async move { patiently(|| store.access_token(hash)).await.unwrap().token.last_used_at };
     assert_eq!(used(one.hash).await, Some(at(20)));
     let store = stage.open_replica().await;
-    assert_eq!(store.access_token(other.hash).await.unwrap().unwrap().token.last_used_at, None);
-    assert_eq!(store.sequence().await.unwrap(), before);
+    assert_eq!(patiently(|| store.access_token(other.hash)).await.unwrap().token.last_used_at, None);
+    assert_eq!(patiently(|| store.sequence()).await, before);
 }
 
 pub(crate) async fn a_sweep_takes_what_is_over_and_nothing_else(stage: &impl DirectoryUnderTest) {
@@ -123,8 +123,8 @@ pub(crate) async fn a_sweep_takes_what_is_over_and_nothing_else(stage: &impl Dir
     assert_eq!(left(UnixTime::from_millis(long(1000).as_millis() - 1)).await, 3);
     assert_eq!(left(long(1000)).await, 2);
     assert_eq!(left(long(2000)).await, 1);
-    assert_eq!(store.access_token(ends.hash).await.unwrap(), None);
-    assert!(store.access_token(lasts.hash).await.unwrap().is_some());
+    assert_eq!(patiently(|| store.access_token(ends.hash)).await, None);
+    assert!(patiently(|| store.access_token(lasts.hash)).await.is_some());
 }
 
 pub(crate) async fn bookmarks_are_kept_and_dropped(stage: &impl DirectoryUnderTest) {
@@ -146,5 +146,5 @@ pub(crate) async fn the_probe_passes_and_leaves_nothing(stage: &impl DirectoryUn
     let store = stage.open_replica().await;
     store.probe(at(1)).await.unwrap();
     store.probe(at(1)).await.unwrap();
-    assert_eq!((store.sequence().await.unwrap(), super::stage::entries(store.as_ref()).await.len()), (0, 0));
+    assert_eq!((patiently(|| store.sequence()).await, super::stage::entries(store.as_ref()).await.len()), (0, 0));
 }

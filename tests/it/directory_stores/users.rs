@@ -8,14 +8,14 @@ use tiergate::directory::{
 use tiergate::types::{Email, ProviderId};
 
 use super::stage::{
-    DirectoryUnderTest, at, change, disable, entries, grant, in_groups, key, names, new_id, object, of, reported,
-    request, sign_in, somebody, user,
+    DirectoryUnderTest, at, change, disable, entries, grant, in_groups, key, names, new_id, object, of, patiently,
+    reported, request, sign_in, somebody, user,
 };
 
 pub(crate) async fn somebody_who_signs_in_is_kept_as_they_are(stage: &impl DirectoryUnderTest) {
     let store = stage.open_replica().await;
     assert_eq!(store.user(of("joe")).await.unwrap(), None);
-    assert_eq!(store.standing(key("joe")).await.unwrap(), None);
+    assert_eq!(patiently(|| store.standing(key("joe"))).await, None);
     let request = request(of("joe"), sign_in(5), 6);
     let made = store.change(request.clone()).await.unwrap();
     assert_eq!((made.outcome, &made.before), (Outcome::Created, &None));
@@ -25,8 +25,8 @@ pub(crate) async fn somebody_who_signs_in_is_kept_as_they_are(stage: &impl Direc
     for whom in [of("joe"), UserRef::Id(joe.id)] {
         assert_eq!(replica.user(whom).await.unwrap().as_ref(), Some(&joe));
     }
-    assert_eq!(replica.standing(key("joe")).await.unwrap(), Some(Standing::of(&joe)));
-    assert_eq!(store.sequence().await.unwrap(), 1);
+    assert_eq!(patiently(|| replica.standing(key("joe"))).await, Some(Standing::of(&joe)));
+    assert_eq!(patiently(|| store.sequence()).await, 1);
 }
 
 pub(crate) async fn every_field_comes_back_as_it_was_written(stage: &impl DirectoryUnderTest) {
@@ -63,7 +63,7 @@ pub(crate) async fn every_field_comes_back_as_it_was_written(stage: &impl Direct
         last = change(store.as_ref(), "joe", step, now).await.after;
         let replica = stage.open_replica().await;
         assert_eq!(replica.user(of("joe")).await.unwrap(), last);
-        let standing = replica.standing(key("joe")).await.unwrap();
+        let standing = patiently(|| replica.standing(key("joe"))).await;
         assert_eq!(standing, last.as_ref().map(Standing::of));
     }
     let joe = last.unwrap();
@@ -87,8 +87,8 @@ pub(crate) async fn a_change_counts_versions_and_sequences(stage: &impl Director
         assert_eq!(after.version, changed.before.map_or(0, |user| user.version) + 1);
         expected.push(after);
     }
-    assert_eq!(store.sequence().await.unwrap(), 5);
-    let changes = store.changes(0, 10).await.unwrap();
+    assert_eq!(patiently(|| store.sequence()).await, 5);
+    let changes = patiently(|| store.changes(0, 10)).await;
     let found: Vec<u64> = changes.users.iter().map(|(_, standing)| standing.sequence).collect();
     assert_eq!((found, changes.through), (vec![4, 5], 5));
 }
@@ -106,7 +106,7 @@ pub(crate) async fn what_changes_nothing_writes_nothing(stage: &impl DirectoryUn
         assert_eq!((changed.outcome, &changed.before, &changed.after), (Outcome::Unchanged, &joe, &joe));
     }
     assert_eq!((user(store.as_ref(), "joe").await, entries(store.as_ref()).await), (joe, written));
-    assert_eq!(store.sequence().await.unwrap(), 1);
+    assert_eq!(patiently(|| store.sequence()).await, 1);
 }
 
 pub(crate) async fn an_id_that_is_not_there_is_missing(stage: &impl DirectoryUnderTest) {
@@ -213,9 +213,9 @@ pub(crate) async fn who_is_gone_is_a_tombstone(stage: &impl DirectoryUnderTest) 
     change(store.as_ref(), "joe", UserChange::Gone { as_of: at(5) }, 6).await;
     let gone = user(store.as_ref(), "joe").await.unwrap();
     assert_eq!((gone.id, gone.version, gone.deleted_at, gone.valid_from), (joe.id, 3, Some(at(5)), Some(at(6))));
-    let standing = store.standing(key("joe")).await.unwrap().unwrap();
+    let standing = patiently(|| store.standing(key("joe"))).await.unwrap();
     assert_eq!((standing.valid_from, standing.grants.len()), (Some(at(6)), 0));
-    let changes = store.changes(2, 10).await.unwrap();
+    let changes = patiently(|| store.changes(2, 10)).await;
     assert_eq!(changes.users, [(key("joe"), standing)]);
     assert_eq!(store.users(super::stage::query()).await.unwrap().total, 0);
     let back = change(store.as_ref(), "joe", sign_in(7), 7).await;
@@ -257,7 +257,7 @@ pub(crate) async fn identities_are_bytes_and_nothing_else(stage: &impl Directory
         let found = user(store.as_ref(), subject).await.unwrap();
         assert_eq!((found.id, found.key.subject.as_ref()), (*id, *subject));
         assert_eq!(found.groups, names(&[subject]));
-        let standing = store.standing(key(subject)).await.unwrap().unwrap();
+        let standing = patiently(|| store.standing(key(subject))).await.unwrap();
         assert_eq!(standing.groups.iter().collect::<Vec<_>>(), [*subject]);
     }
     let other = UserKey::new(&ProviderId::new("mainj"), "oe");
