@@ -165,7 +165,8 @@ async fn story(gateway: Gateway) -> Result<()> {
         signs_out_everywhere(&stage, &admin, &person, &stella).await.context("sign-out")?;
         looks_at_decisions(&stage, &admin).await.context("decisions")?;
         looks_at_the_audit(&stage, &admin).await.context("audit")?;
-        nobody_else_sees_it(&stage, &person, &stella).await.context("others")
+        nobody_else_sees_it(&stage, &person, &stella).await.context("others")?;
+        makes_and_loses_a_token(&stage, &admin, &person, &stella).await.context("token")
     };
     let told = told.await.with_context(|| format!("{gateway:?}"));
     if told.is_err() {
@@ -353,4 +354,39 @@ async fn nobody_else_sees_it(stage: &Stage, person: &Browser, stella: &str) -> R
     nobody.click("button[value=admin]").await?;
     nobody.wait_url(&stage.admin("/users?q=person")).await?;
     nobody.quit().await
+}
+
+/// A personal access token is made and used, revoked by its owner, and another by the administrator.
+async fn makes_and_loses_a_token(stage: &Stage, admin: &Browser, person: &Browser, stella: &str) -> Result<()> {
+    let make = async |name: &str| -> Result<String> {
+        person.open(&stage.url("/_auth/tokens")).await?;
+        person.type_into("#name", name).await?;
+        let tick = "document.querySelector('input[name=tier][value=stable]').checked = true; return true";
+        person.run(tick, &[]).await?;
+        person.click("form.fields button[type=submit]").await?;
+        person.wait("the token", "return !!document.querySelector('.secret')", &[]).await?;
+        let secret = person.run("return document.querySelector('.secret').innerText.trim()", &[]).await?;
+        Ok(secret.as_str().context("a text")?.to_owned())
+    };
+    let asked = |secret: &str| -> Result<u16> {
+        let port = stage.origin.rsplit(':').next().and_then(|port| port.parse::<u16>().ok()).context("a port")?;
+        let bearer = format!("Bearer {secret}");
+        let headers = [("Authorization", bearer.as_str())];
+        let host = format!("localhost:{port}");
+        let headers = [headers[0], ("Host", host.as_str())];
+        Ok(request_with_body(SocketAddr::from(([127, 0, 0, 1], port)), "GET", "/apps/stable/hazard/x", &headers, b"")?
+            .status)
+    };
+    let (first, second) = (make("nightly run").await?, make("old <b>laptop</b>").await?);
+    ensure!(asked(&first)? == 200 && asked(&second)? == 200, "a token does not count");
+    person.open(&stage.url("/_auth/tokens")).await?;
+    person.click("button[aria-label*='nightly run']").await?;
+    person.wait("it is gone", "return !document.body.innerText.includes('nightly run')", &[]).await?;
+    ensure!((asked(&first)?, asked(&second)?) == (401, 200), "its owner revoked one");
+    admin.open(&stage.admin(&format!("/users/{stella}"))).await?;
+    admin.wait_text("old <b>laptop</b>").await?;
+    admin.click("form[action$='/revoke-token'] button").await?;
+    admin.wait_text("The token is revoked.").await?;
+    ensure!(asked(&second)? == 401, "the administrator revoked the other");
+    Ok(())
 }

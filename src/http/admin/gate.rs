@@ -19,6 +19,15 @@ pub struct Administrator {
     _admitted: (),
 }
 
+#[cfg(test)]
+impl Administrator {
+    /// Somebody who was let in, for tests of what is behind the gate.
+    pub(crate) fn admitted(guest: Guest) -> Self {
+        let actor = UserKey::new(&guest.principal.provider, &guest.principal.subject);
+        Self { actor, guest, _admitted: () }
+    }
+}
+
 /// Why somebody does not come in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {

@@ -97,7 +97,8 @@ pub(super) fn entries(asked: &Asked<'_>, lines: &[AuditLine], says_whom: bool) -
 }
 
 fn action(words: &Words, written: &str) -> String {
-    let known = ACTIONS.iter().find(|(action, _)| *action == written);
+    let is_named = |action: &str| action == written || (action.ends_with('.') && written.starts_with(action));
+    let known = ACTIONS.iter().find(|(action, _)| is_named(action));
     known.map_or_else(|| written.to_owned(), |(_, label)| words.say(label))
 }
 
@@ -125,6 +126,20 @@ fn flatten(path: &str, value: &Value, depth: usize, found: &mut BTreeMap<String,
         }
         Value::Null => return,
         Value::String(text) => text.clone(),
+        Value::Array(items)
+            if depth < MAX_DEPTH && items.iter().all(|item| name_of(item).is_some()) && !items.is_empty() =>
+        {
+            for (name, members) in items.iter().filter_map(name_of) {
+                let rest: serde_json::Map<String, Value> = members
+                    .iter()
+                    .filter(|(_, value)| value.as_str() != Some(name))
+                    .map(|(key, value)| (key.clone(), value.clone()))
+                    .collect();
+                let rest = if rest.is_empty() { Value::String(name.to_owned()) } else { Value::Object(rest) };
+                flatten(&at(name), &rest, depth.saturating_add(1), found);
+            }
+            return;
+        }
         Value::Array(items) => {
             let shown = |item: &Value| item.as_str().map_or_else(|| item.to_string(), str::to_owned);
             items.iter().map(shown).collect::<Vec<_>>().join(", ")
@@ -134,6 +149,13 @@ fn flatten(path: &str, value: &Value, depth: usize, found: &mut BTreeMap<String,
     if !text.is_empty() {
         found.insert(path.to_owned(), text.chars().take(MAX_VALUE).collect());
     }
+}
+
+/// What a member of a list is called by, such as the tier of a grant.
+fn name_of(item: &Value) -> Option<(&str, &serde_json::Map<String, Value>)> {
+    let members = item.as_object()?;
+    let name = ["tier", "name", "value", "id"].iter().find_map(|key| members.get(*key)?.as_str())?;
+    Some((name, members))
 }
 
 #[cfg(test)]
@@ -162,6 +184,11 @@ mod tests {
         assert_eq!(told(Some(&json!("x")), None), [": x > -"]);
         let deep = json!({ "a": { "b": { "c": { "d": { "e": 1 } } } } });
         assert_eq!(told(None, Some(&deep)), ["a.b.c.d: - > {\"e\":1}"]);
+        let grants = json!({ "grants": [{ "tier": "ea", "until": null, "by": "a" }, { "tier": "devel", "until": "x" }, { "tier": "stable" }] });
+        assert_eq!(
+            told(None, Some(&grants)),
+            ["grants.devel.until: - > x", "grants.ea.by: - > a", "grants.stable: - > stable"]
+        );
         let long = json!({ "a": "é".repeat(1000) });
         assert_eq!(told(None, Some(&long))[0].chars().count(), "a: - > ".len() + MAX_VALUE);
     }

@@ -272,3 +272,6 @@ impl Asked<'_> {
         self.pages.content.titled(self.visit, &sheet, title, values)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -43,11 +43,13 @@ impl Asked<'_> {
             address(&here, &[filters.as_slice(), &[("after", after)]].concat())
         };
         let pages = pager(after.map(|_| page("")).as_deref(), found.next.as_deref().map(&page).as_deref());
+        let providers = self.provider_choices(provider.as_deref());
+        let is_one_of_many = !providers.is_empty();
         let is_filtered = [&query, &provider, &state, &tier, &group].into_iter().any(Option::is_some);
         let values = json!({
             "here": here,
             "query": q,
-            "providers": self.provider_choices(provider.as_deref()),
+            "providers": providers,
             "states": [
                 self.words.choice("", "admin.any", state.as_deref()),
                 self.words.choice(ACTIVE, "admin.state_active", state.as_deref()),
@@ -55,7 +57,7 @@ impl Asked<'_> {
             ],
             "tiers": self.tier_choices("admin.any", tier.as_deref()),
             "group": within,
-            "users": found.users.iter().map(|user| self.user_row(user)).collect::<Vec<_>>(),
+            "users": found.users.iter().map(|user| self.user_row(user, is_one_of_many)).collect::<Vec<_>>(),
             "total": found.total,
             "filtered": is_filtered,
             "pages": pages,
@@ -64,12 +66,12 @@ impl Asked<'_> {
         Ok(self.page(Sight { place: "/users", template: "admin_users.html", title, values, told: None }))
     }
 
-    fn user_row(&self, user: &UserView) -> Value {
+    fn user_row(&self, user: &UserView, says_provider: bool) -> Value {
         json!({
             "href": self.to(&format!("/users/{}", user.id)),
             "name": user.shown_name,
             "about": about(user),
-            "provider": user.provider,
+            "provider": says_provider.then_some(&user.provider),
             "state": self.user_state(user, false),
             "grants": user.grants.iter().filter(|grant| grant.active).map(|grant| &grant.tier).collect::<Vec<_>>(),
             "seen": user.last_seen.map(|seen| self.words.moment(seen)),

@@ -121,7 +121,9 @@ pub(crate) fn invitation(stage: &Stage) -> String {
     let mut out = paint(BOLD, "Open this in a browser, and click on who you want to be:") + "\n\n";
     let _ = writeln!(out, "  {envoy}{}/?from=the-demo", App::Hazard.path());
     let _ =
-        writeln!(out, "  {:<62}  {}\n", format!("{envoy}/_auth/"), paint(DIM, "who you are, your sessions, sign out"));
+        writeln!(out, "  {:<62}  {}", format!("{envoy}/_auth/"), paint(DIM, "who you are, your sessions, sign out"));
+    let admin = paint(DIM, "as admin: people, sessions, the live policy, last decisions");
+    let _ = writeln!(out, "  {:<62}  {admin}\n", format!("{envoy}/_auth/admin/"));
     out.push_str(&(paint(BOLD, "Or by token, a line for each user:") + "\n\n"));
     for user in USERS {
         let path = match user {

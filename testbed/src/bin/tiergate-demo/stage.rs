@@ -25,6 +25,8 @@ pub(crate) struct Stage {
     apps: Apps,
     _site: Upstream,
     pub(crate) provider: Provider,
+    /// Where the service keeps who was there; gone with the demo.
+    _folder: tempfile::TempDir,
 }
 
 impl Stage {
@@ -42,14 +44,16 @@ impl Stage {
         step("four Flask apps", "maps, reports, hazard and chat, unmodified");
         let site = Upstream::start_on(Backends::DEFAULT.site)?;
         let config = repo_root().join("examples/demo/tiergate.yaml");
-        let tiergate = Tiergate::from_file(binary, &config, TiergatePorts::DEFAULT).start().context(CHECK)?;
+        let folder = tempfile::Builder::new().prefix("tiergate-demo").tempdir()?;
+        let service = Tiergate::from_file(binary, &config, TiergatePorts::DEFAULT).in_folder(folder.path());
+        let tiergate = service.start().context(CHECK)?;
         step("Tiergate", "examples/demo/tiergate.yaml");
         let mut proxies = Vec::new();
         for proxy in PROXIES {
             proxies.push(proxy.start_on(proxy.default_port(), &Backends::DEFAULT).context(REPAIR)?);
             step(title(proxy), &format!("{}  ({})", base_url(proxy), proxy.config()));
         }
-        Ok(Self { proxies, tiergate, apps, _site: site, provider })
+        Ok(Self { proxies, tiergate, apps, _site: site, provider, _folder: folder })
     }
 
     /// Says which child has ended, if one has.
