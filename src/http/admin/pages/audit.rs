@@ -125,16 +125,14 @@ fn flatten(path: &str, value: &Value, depth: usize, found: &mut BTreeMap<String,
             return;
         }
         Value::Null => return,
+        Value::Object(members) if members.is_empty() => return,
         Value::String(text) => text.clone(),
         Value::Array(items)
             if depth < MAX_DEPTH && items.iter().all(|item| name_of(item).is_some()) && !items.is_empty() =>
         {
-            for (name, members) in items.iter().filter_map(name_of) {
-                let rest: serde_json::Map<String, Value> = members
-                    .iter()
-                    .filter(|(_, value)| value.as_str() != Some(name))
-                    .map(|(key, value)| (key.clone(), value.clone()))
-                    .collect();
+            for (key, name, members) in items.iter().filter_map(name_of) {
+                let mut rest = members.clone();
+                rest.remove(key);
                 let rest = if rest.is_empty() { Value::String(name.to_owned()) } else { Value::Object(rest) };
                 flatten(&at(name), &rest, depth.saturating_add(1), found);
             }
@@ -152,10 +150,11 @@ fn flatten(path: &str, value: &Value, depth: usize, found: &mut BTreeMap<String,
 }
 
 /// What a member of a list is called by, such as the tier of a grant.
-fn name_of(item: &Value) -> Option<(&str, &serde_json::Map<String, Value>)> {
+fn name_of(item: &Value) -> Option<(&'static str, &str, &serde_json::Map<String, Value>)> {
     let members = item.as_object()?;
-    let name = ["tier", "name", "value", "id"].iter().find_map(|key| members.get(*key)?.as_str())?;
-    Some((name, members))
+    let named = |key: &'static str| Some((key, members.get(key)?.as_str()?));
+    let (key, name) = ["tier", "name", "value", "id"].into_iter().find_map(named)?;
+    Some((key, name, members))
 }
 
 #[cfg(test)]

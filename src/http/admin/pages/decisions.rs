@@ -11,7 +11,7 @@ use crate::types::{Reason, UnixTime};
 use crate::ui::Text;
 
 /// How many are shown, unless all are asked for.
-const SHOWN: usize = 100;
+const SHOWN: usize = 50;
 
 impl Asked<'_> {
     /// `GET /decisions?decision=…&reason=…&path=…&subject=…`
