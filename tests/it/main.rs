@@ -27,6 +27,8 @@ mod cases;
 #[cfg(test)]
 mod deployment;
 #[cfg(test)]
+mod directory;
+#[cfg(test)]
 mod directory_stores;
 #[cfg(test)]
 mod documents;
