@@ -190,7 +190,7 @@ fn own_routes(settings: &RouteSettings, single_too: bool) -> Vec<Value> {
         settings.own_prefixes.iter().map(|path| format!("{}{}", settings.base_path.prefix(), path.prefix()));
     let prefixes = settings.own_prefixes.iter().filter(|_| single_too).map(|path| path.prefix().to_owned());
     for (position, prefix) in below_base.chain(prefixes).enumerate() {
-        let mut route = unchecked(json!({ "path_separated_prefix": prefix }));
+        let mut route = unchecked(&json!({ "path_separated_prefix": prefix }));
         if position == 0 {
             set(&mut route, COMMENT, Value::from(OWN_PREFIXES));
         }
@@ -204,7 +204,7 @@ fn own_routes(settings: &RouteSettings, single_too: bool) -> Vec<Value> {
             json!({ "exact": "POST" })
         };
         set(&mut posted, "headers", json!([{ "name": ":method", "string_match": sends }]));
-        let mut unchecked = unchecked(posted);
+        let mut unchecked = unchecked(&posted);
         if position == 0 {
             set(&mut unchecked, COMMENT, Value::from(OWN_PAGES));
         }
@@ -215,7 +215,7 @@ fn own_routes(settings: &RouteSettings, single_too: bool) -> Vec<Value> {
 }
 
 /// To the service itself, which does its own checking there.
-fn unchecked(path: Value) -> Value {
+fn unchecked(path: &Value) -> Value {
     json!({
         "match": path,
         "route": { "cluster": HTTP_CLUSTER, "timeout": "10s" },
