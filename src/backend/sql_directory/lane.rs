@@ -69,9 +69,11 @@ impl Lane {
         Ok(Lent { link, is_used: false, lane: self, _place: place })
     }
 
-    /// Drops the connections that wait: where one is broken the others are.
+    /// Drops the connections that wait: where one is broken the others are. Those
+    /// that are being made go on, or calls that are shorter than that would never
+    /// reach the server again.
     pub(super) fn drop_idle(&self) {
-        drop(self.with(std::mem::take));
+        drop(self.with(|kept| std::mem::take(&mut kept.idle)));
     }
 
     async fn connect(&self) -> Result<Link, sqlx::Error> {

@@ -1,9 +1,10 @@
 //! The user directory in SQLite, MySQL (MariaDB) or PostgreSQL.
 //!
 //! ```text
-//! standing, access_token, changes ─▶ lane of checks ─┐
-//! users, groups, audit …          ─▶ lane of reads  ─┼▶ Link ─▶ one of the three
-//! change, report, groups, tokens  ─▶ lane of writes ─┘
+//! standing, access_token         ─▶ lane of checks  ─┐
+//! changes, sequence              ─▶ lane of follows ─┤
+//! users, groups, audit …         ─▶ lane of reads   ─┼▶ Link ─▶ one of the three
+//! change, report, groups, tokens ─▶ lane of writes  ─┘
 //! ```
 //!
 //! One implementation: numbers and bytes are all that is stored and compared,
@@ -56,6 +57,8 @@ const REPORT: Duration = Duration::from_millis(29_500);
 const REPORTS: usize = 100;
 /// Connections of each lane.
 const CHECKS: usize = 4;
+/// Apart from the checks: made-up tokens and strangers must not keep what changed from being known.
+const FOLLOWS: usize = 1;
 const READS: usize = 3;
 const WRITES: usize = 1;
 
@@ -63,6 +66,7 @@ const WRITES: usize = 1;
 pub struct SqlDirectory {
     dialect: Dialect,
     checks: Lane,
+    follows: Lane,
     reads: Lane,
     writes: Lane,
 }
@@ -98,6 +102,7 @@ impl SqlDirectory {
         Ok(Self {
             dialect: target.dialect(),
             checks,
+            follows: Lane::new(target.clone(), Use::Reading, FOLLOWS),
             reads: Lane::new(target.clone(), Use::Reading, READS),
             writes: Lane::new(target, Use::Writing, WRITES),
         })
@@ -139,27 +144,27 @@ impl SqlDirectory {
     }
 
     async fn following(&self, after: u64, limit: usize) -> Result<Changes, DirectoryError> {
-        // Read before the users: whatever is counted up to here is visible then, and
-        // what comes later is left for the next call.
-        let through = self.count().await?;
+        // Read before the users: whatever is counted up to here is visible then. Who
+        // changed once more in between is among them by that change.
+        let through = self.count(&self.follows).await?;
         let some = i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1);
-        let later = Statement::new("sequence > ? AND sequence <= ? ORDER BY sequence LIMIT ?");
-        let mut users = users(&self.checks, later.bind(after).bind(through).bind(some)).await?;
+        let later = Statement::new("sequence > ? ORDER BY sequence LIMIT ?");
+        let mut users = users(&self.follows, later.bind(after).bind(some)).await?;
         let is_all = users.len() <= limit;
         users.truncate(limit);
         let last = users.last().map_or(after, |user| user.sequence);
         let users = users.into_iter().map(|user| (user.key.clone(), Standing::of(&user))).collect();
-        Ok(Changes { users, through: if is_all { through.max(after) } else { last } })
+        Ok(Changes { users, through: if is_all { through.max(last) } else { last } })
     }
 
-    async fn count(&self) -> Result<u64, DirectoryError> {
-        let rows = read(&self.checks, &Statement::new("SELECT value FROM directory_sequence WHERE id = 1")).await?;
+    async fn count(&self, lane: &Lane) -> Result<u64, DirectoryError> {
+        let rows = read(lane, &Statement::new("SELECT value FROM directory_sequence WHERE id = 1")).await?;
         rows.into_iter().next().ok_or(DirectoryError::Corrupt)?.count()
     }
 
     /// What reports would come to.
     async fn rehearse(&self, reports: &[ReportRequest], now: UnixTime) -> Result<Vec<Changed>, DirectoryError> {
-        let mut sequence = self.count().await?;
+        let mut sequence = self.count(&self.reads).await?;
         let mut known: HashMap<UserKey, User> = HashMap::new();
         let mut all = Vec::with_capacity(reports.len());
         for some in reports.chunks(REPORTS) {
@@ -213,11 +218,11 @@ impl UserDirectory for SqlDirectory {
     }
 
     fn changes(&self, after: u64, limit: usize) -> DirectoryFuture<'_, Changes> {
-        Box::pin(within(CHECK, &self.checks, self.following(after, limit)))
+        Box::pin(within(CHECK, &self.follows, self.following(after, limit)))
     }
 
     fn sequence(&self) -> DirectoryFuture<'_, u64> {
-        Box::pin(within(CHECK, &self.checks, self.count()))
+        Box::pin(within(CHECK, &self.follows, self.count(&self.follows)))
     }
 
     fn user(&self, whom: UserRef) -> DirectoryFuture<'_, Option<User>> {
