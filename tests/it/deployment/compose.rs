@@ -12,7 +12,7 @@ use tiergate_testbed::tool;
 
 use super::{documents, items, read, root, said, text};
 
-const PROFILES: [&str; 3] = ["envoy", "nginx", "directory"];
+const PROFILES: [&str; 2] = ["envoy", "nginx"];
 
 /// The Compose file with secrets, in a folder of its own.
 pub(super) struct Project(TempDir);
@@ -61,7 +61,7 @@ fn services(model: &Value) -> &Map<String, Value> {
 fn compose_takes_the_file_with_each_profile_and_with_none() {
     let project = Project::with_secrets();
     let mut seen: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
-    for profile in [None, Some(PROFILES[0]), Some(PROFILES[1]), Some(PROFILES[2])] {
+    for profile in [None, Some(PROFILES[0]), Some(PROFILES[1])] {
         let chosen = profile.map_or_else(Vec::new, |profile| vec!["--profile", profile]);
         let output = project.compose(&file(), &[&chosen[..], &["config", "--quiet"]].concat());
         assert!(output.status.success() && output.stderr.is_empty(), "{profile:?}: {}", said(&output));
@@ -72,8 +72,7 @@ fn compose_takes_the_file_with_each_profile_and_with_none() {
     let added = |profile: &str| seen[profile].difference(&seen[""]).cloned().collect::<Vec<_>>();
     assert_eq!(added("envoy"), ["envoy", "envoy-config"]);
     assert_eq!(added("nginx"), ["nginx", "nginx-config"]);
-    assert_eq!(added("directory"), ["mariadb"]);
-    for service in ["tiergate", "identity", "redis"] {
+    for service in ["tiergate", "identity", "redis", "mariadb"] {
         assert!(seen[""].contains(service), "{:?}", seen[""]);
     }
 }

@@ -1,4 +1,4 @@
-//! The commands of docker-compose.yml, run: Redis, the development provider, an
+//! The commands of docker-compose.yml, run: Redis, MariaDB, the development provider, an
 //! app, the service with its config and its secrets, and each proxy with the
 //! config that the job before it wrote. Paths and addresses of the containers
 //! become those of a folder and of loopback; nothing else is changed.
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
-use tiergate_testbed::{Component, Process, Provider, Ready, UserAgent, free_port, repo_root, tool};
+use tiergate_testbed::{Component, MariaDb, Process, Provider, Ready, UserAgent, free_port, repo_root, tool};
 
 use super::compose::Project;
 use super::{items, read, root, said, text};
@@ -79,6 +79,7 @@ struct Place {
     ports: Ports,
     words: Vec<(String, String)>,
     redis: Option<Process>,
+    mariadb: MariaDb,
     others: Vec<Process>,
     provider: Option<Provider>,
 }
@@ -109,13 +110,28 @@ impl Place {
         for name in model["services"].as_object().expect("services").keys().filter(|name| name.contains('-')) {
             words.push((format!("http://{name}:8000"), format!("http://127.0.0.1:{}", ports.app)));
         }
-        let place =
-            Self { _project: project, folder, model, ports, words, redis: None, others: Vec::new(), provider: None };
+        let mariadb = MariaDb::start().expect("it starts");
+        let place = Self {
+            _project: project,
+            folder,
+            model,
+            ports,
+            words,
+            redis: None,
+            mariadb,
+            others: Vec::new(),
+            provider: None,
+        };
         for name in ["run", "etc/apps.d", "redis", "state"] {
             fs::create_dir_all(place.folder.path().join(name)).expect("made");
         }
         place.mount();
         place.edit(&secrets.join("redis_url"));
+        // What the image of MariaDB makes at its start, with another password.
+        let url = secrets.join("directory_url");
+        assert!(fs::read_to_string(&url).expect("text").ends_with("@mariadb:3306/tiergate\n"));
+        fs::remove_file(&url).expect("removed");
+        fs::write(&url, place.mariadb.database().expect("made")).expect("written");
         place
     }
 

@@ -79,6 +79,7 @@ macro_rules! directory_conformance {
 }
 
 mod audit;
+mod far;
 mod groups;
 mod lists;
 mod mariadb;

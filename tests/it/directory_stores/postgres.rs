@@ -6,6 +6,7 @@ use tiergate::backend::sql_directory::SqlAddress;
 use tiergate::types::Secret;
 use tiergate_testbed::Postgres;
 
+use super::far;
 use super::outage;
 use super::servers::{self, Database, Fragile, Server};
 use crate::stores::run;
@@ -69,5 +70,13 @@ fn an_ended_server_is_told_in_time_and_comes_back() {
         outage::an_outage_is_told_as_an_outage_and_in_time(&stage).await;
         outage::after_an_outage_calls_work_again(&stage).await;
         servers::no_error_tells_the_password(&stage).await;
+    });
+}
+
+#[test]
+fn a_server_that_is_far_is_reached_by_short_calls() {
+    run(async {
+        let SqlAddress::Postgres(url) = start().await.address else { unreachable!() };
+        far::short_calls_reach_it_again(url.expose(), SqlAddress::Postgres).await;
     });
 }
