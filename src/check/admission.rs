@@ -128,7 +128,8 @@ pub(super) const fn cannot_tell(error: &DirectoryError) -> Barred {
         | DirectoryError::Corrupt
         | DirectoryError::Taken(_)
         | DirectoryError::Missing(_)
-        | DirectoryError::Changed => Barred { reason: Reason::Unavailable, cause: "directory" },
+        | DirectoryError::Changed
+        | DirectoryError::NotManaged => Barred { reason: Reason::Unavailable, cause: "directory" },
     }
 }
 

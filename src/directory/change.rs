@@ -1,6 +1,7 @@
 //! What may happen to a user, and what comes of it.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use serde_json::{Map, Value};
 
@@ -105,6 +106,10 @@ impl User {
     /// What `change` makes of `before` at `now`; `None` where there is nothing
     /// to change. A user who is not there is made, with `id`, by whoever vouches
     /// for them and by an administrator. Version and sequence are the store's.
+    ///
+    /// Where nothing is new but as of when it is known, that comes of it alone: it
+    /// has to be kept, or an older report that comes late would undo what was said
+    /// twice. It is no other user for that: see [`Self::is_same_but_later`].
     #[must_use]
     pub fn apply(before: Option<&Self>, key: &UserKey, id: UserId, change: &UserChange, now: UnixTime) -> Option<Self> {
         let known = match (before, change) {
@@ -127,8 +132,18 @@ impl User {
         if before == Some(&user) {
             return None;
         }
-        user.updated_at = now;
+        if !before.is_some_and(|before| user.is_same_but_later(before)) {
+            user.updated_at = now;
+        }
         Some(user)
+    }
+
+    /// Whether nothing differs from `before` but as of when it is known. Stores
+    /// keep that under the same version and sequence: nobody sees another user,
+    /// and no check decides otherwise.
+    #[must_use]
+    pub fn is_same_but_later(&self, before: &Self) -> bool {
+        self.as_of != before.as_of && *before == Self { as_of: before.as_of, ..self.clone() }
     }
 
     /// Whether SCIM gives this user a name by `change` that it may give to one
@@ -194,7 +209,10 @@ impl User {
                 self.groups.clone_from(groups);
                 self.as_of.groups = self.as_of.groups.max(Some(now));
             }
-            UserChange::SetAttributes(attributes) => self.attributes.clone_from(attributes),
+            UserChange::SetAttributes(attributes) => {
+                self.attributes.clone_from(attributes);
+                self.as_of.profile = self.as_of.profile.max(Some(now));
+            }
             UserChange::SignOut => self.valid_from = self.valid_from.max(Some(now)),
         }
     }
@@ -241,13 +259,17 @@ impl User {
         }
         let Report { as_of, user_name, email, name, picture, groups, membership, disabled, attributes, scim } = report;
         let as_of = Some(*as_of);
+        // Where SCIM manages them it is SCIM that says what they are called.
+        let names = scim.is_some() || self.scim.is_none();
         let tells = user_name.is_some() || email.is_some() || name.is_some() || picture.is_some();
-        if (tells || attributes.is_some() || scim.is_some()) && self.as_of.profile <= as_of {
+        if ((tells && names) || attributes.is_some() || scim.is_some()) && self.as_of.profile <= as_of {
             self.as_of.profile = as_of;
-            take_over(&mut self.user_name, user_name.as_ref());
-            take_over(&mut self.email, email.as_ref());
-            take_over(&mut self.name, name.as_ref());
-            take_over(&mut self.picture, picture.as_ref());
+            if names {
+                take_over(&mut self.user_name, user_name.as_ref());
+                take_over(&mut self.email, email.as_ref());
+                take_over(&mut self.name, name.as_ref());
+                take_over(&mut self.picture, picture.as_ref());
+            }
             if scim.is_some() {
                 self.scim.clone_from(scim);
             }
@@ -268,32 +290,55 @@ impl User {
             }
             self.groups.retain(|group| !left.contains(group));
         }
-        if disabled.is_some() && self.as_of.state <= as_of {
+        if let Some(disabled) = disabled
+            && self.as_of.state <= as_of
+        {
+            // Of two that speak of the same moment, who refuses is believed.
+            let is_refused = self.disabled_there && self.as_of.state == as_of;
             self.as_of.state = as_of;
-            take_over(&mut self.disabled_there, disabled.as_ref());
+            self.disabled_there = *disabled || is_refused;
         }
     }
 
     /// What stays of somebody who is deleted is that they were, that an
-    /// administrator had refused them, and that no token from before counts.
+    /// administrator had refused them, and that no token from before counts. Where
+    /// the provider, or an administrator, has spoken of them as of later, they are
+    /// there again already: then only what is known as of before goes.
     fn gone(&mut self, as_of: UnixTime, now: UnixTime) {
-        let known = [self.as_of.profile, self.as_of.groups, self.as_of.state].into_iter().max().flatten();
-        if known > Some(as_of) || self.deleted_at >= Some(as_of) {
+        if self.deleted_at >= Some(as_of) {
             return;
         }
-        *self = Self {
-            disabled_here: self.disabled_here,
-            disabled_reason: self.disabled_reason.take(),
-            first_seen: self.first_seen,
-            last_seen: self.last_seen,
-            created_at: self.created_at,
-            updated_at: self.updated_at,
-            valid_from: self.valid_from.max(Some(now)),
-            deleted_at: Some(as_of),
-            version: self.version,
-            sequence: self.sequence,
-            ..Self::new(self.id, &self.key, now)
+        let held = self.as_of;
+        let stays = |known: Option<UnixTime>| known > Some(as_of);
+        let is_back = [held.profile, held.groups, held.state, held.rights].into_iter().any(stays);
+        let is_deleted = self.deleted_at.is_some() || !is_back;
+        let forgets = |known: Option<UnixTime>| is_deleted || !stays(known);
+        let nobody = Self::new(self.id, &self.key, now);
+        if forgets(held.profile) {
+            self.user_name = nobody.user_name;
+            (self.email, self.name, self.picture) = (None, None, None);
+            (self.attributes, self.scim) = (nobody.attributes, None);
+        }
+        if forgets(held.groups) {
+            self.groups = nobody.groups;
+        }
+        if forgets(held.state) {
+            self.disabled_there = false;
+        }
+        if forgets(held.rights) {
+            self.rights = nobody.rights;
+        }
+        self.grants.retain(|grant| !is_deleted && grant.given_at > as_of);
+        // The next moment: a report of the very moment of the deletion is not as of later.
+        let after = Some(as_of.plus(Duration::from_millis(1)));
+        self.as_of = AsOf {
+            profile: held.profile.max(after),
+            groups: held.groups.max(after),
+            state: held.state.max(after),
+            rights: held.rights.max(after),
         };
+        self.deleted_at = is_deleted.then_some(as_of);
+        self.valid_from = self.valid_from.max(Some(if is_deleted { now } else { as_of }));
     }
 }
 

@@ -99,15 +99,18 @@ fn what_says_nothing_new_changes_nothing() {
         (6, in_groups(2, &["ops"])),
         (6, in_groups(1, &["late"])),
         (6, reported(report(6))),
+        (2, UserChange::SetGroups(names(&["ops"]))),
         (6, UserChange::Disable { reason: None }),
         (6, grant("devel", Some(9))),
         (6, UserChange::Revoke { tier: "unknown".to_owned() }),
         (4, UserChange::SignOut),
-        (6, UserChange::Gone { as_of: at(1) }),
     ];
     for (now, change) in again {
         assert_eq!(User::apply(Some(&user), &key(), user.id, &change, at(now)), None, "{change:?}");
     }
+    // A deletion from before all that is known leaves its moment, and nothing else.
+    let after = step(Some(user.clone()), &UserChange::Gone { as_of: at(-1) }, 6).unwrap();
+    assert!(after.is_same_but_later(&user), "{after:?}");
 }
 
 #[test]
@@ -192,6 +195,137 @@ fn scim_says_what_those_are_called_whom_it_manages() {
     assert_eq!((user.name.as_deref(), user.email, user.last_seen), (Some("Joe by SCIM"), None, Some(at(2))));
 }
 
+/// Two changes with their times, whether they are disabled after both and after
+/// both the other way round.
+#[test]
+fn of_two_that_speak_of_one_moment_who_refuses_is_believed() {
+    for (one, other, disabled) in [
+        (disabled_there(5, true), disabled_there(5, false), true),
+        (disabled_there(5, true), disabled_there(6, false), false),
+        (disabled_there(5, false), disabled_there(6, true), true),
+        (disabled_there(5, false), disabled_there(5, false), false),
+    ] {
+        for changes in [[(9, one.clone()), (9, other.clone())], [(9, other.clone()), (9, one.clone())]] {
+            assert_eq!(story(&changes).disabled_there, disabled, "{changes:?}");
+        }
+    }
+}
+
+#[test]
+fn what_was_said_before_a_deletion_does_not_come_back_after_it() {
+    let rights = Rights { scopes: ["admin"].into_iter().collect(), ..Rights::default() };
+    let back =
+        [(1, UserChange::SignedIn(sign_in(1))), (5, UserChange::Gone { as_of: at(5) }), (7, disabled_there(7, false))];
+    let back = story(&back);
+    assert!(back.deleted_at.is_none());
+    let attributes = AttributesChange::Replace(object(json!({ "plan": "gold" })));
+    let scim = Some(ScimResource { external_id: None, resource: Map::new() });
+    for (now, late) in [
+        (8, in_groups(3, &["admins"])),
+        (8, in_groups(5, &["admins"])),
+        (8, disabled_there(5, true)),
+        (8, UserChange::SignedIn(SignedIn { rights, name: Some("Old".to_owned()), ..sign_in(4) })),
+        (8, reported(Report { name: Some(Some("Old".to_owned())), ..report(5) })),
+        (8, reported(Report { attributes: Some(attributes), ..report(5) })),
+        (8, reported(Report { scim, ..report(5) })),
+        (8, UserChange::Gone { as_of: at(5) }),
+        (8, UserChange::Gone { as_of: at(4) }),
+    ] {
+        let after = step(Some(back.clone()), &late, now).unwrap();
+        let seen = User { last_seen: back.last_seen, updated_at: back.updated_at, ..after };
+        assert_eq!(seen, back, "{late:?}");
+    }
+}
+
+#[test]
+fn a_deletion_that_comes_late_takes_what_was_known_before_it() {
+    let held = |tier: &str, secs| {
+        let (tier, given_by) = (tier.to_owned(), "shell".to_owned());
+        UserChange::Grant(TierGrant { tier, until: None, given_by, given_at: at(secs) })
+    };
+    let attributes = AttributesChange::Replace(object(json!({ "plan": "gold" })));
+    let known = story(&[
+        (1, in_groups(1, &["admins"])),
+        (1, held("devel", 1)),
+        (1, reported(Report { attributes: Some(attributes), email: Some(None), ..report(1) })),
+        (3, disabled_there(3, false)),
+        (4, held("ea", 4)),
+    ]);
+    let after = step(Some(known), &UserChange::Gone { as_of: at(2) }, 9).unwrap();
+    assert_eq!((after.deleted_at, after.valid_from), (None, Some(at(2))));
+    assert!(after.groups.is_empty() && after.attributes.is_empty(), "{after:?}");
+    assert_eq!(after.grants.iter().map(|grant| grant.tier.as_str()).collect::<Vec<_>>(), ["ea"]);
+    // Told once more, it changes nothing.
+    assert_eq!(User::apply(Some(&after), &key(), after.id, &UserChange::Gone { as_of: at(2) }, at(10)), None);
+    // Who signed in since is there again too.
+    let seen = story(&[(1, in_groups(1, &["admins"])), (3, UserChange::SignedIn(sign_in(3)))]);
+    let after = step(Some(seen), &UserChange::Gone { as_of: at(2) }, 9).unwrap();
+    assert_eq!((after.deleted_at, after.groups.len(), after.valid_from), (None, 0, Some(at(2))));
+}
+
+#[test]
+fn others_say_of_those_whom_scim_manages_all_but_what_they_are_called() {
+    let scim = Some(ScimResource { external_id: None, resource: Map::new() });
+    let managed = Report {
+        user_name: Some("ann".to_owned()),
+        name: Some(Some("Ann by SCIM".to_owned())),
+        scim: scim.clone(),
+        ..report(1)
+    };
+    let told = Report {
+        user_name: Some("other".to_owned()),
+        email: Some(Some(Email::new("other@example.com", true))),
+        name: Some(None),
+        picture: Some(Some("https://x/".to_owned())),
+        groups: Some(names(&["ops"])),
+        disabled: Some(true),
+        attributes: Some(AttributesChange::Merge(object(json!({ "plan": "gold" })))),
+        ..report(2)
+    };
+    let user = story(&[(1, reported(managed)), (2, reported(told.clone()))]);
+    assert_eq!(
+        (user.user_name.as_str(), user.name.as_deref(), &user.email, &user.picture),
+        ("ann", Some("Ann by SCIM"), &None, &None)
+    );
+    assert!(user.groups.contains("ops") && user.disabled_there && user.attributes.contains_key("plan"));
+    let names_only = Report { groups: None, disabled: None, attributes: None, ..told.clone() };
+    let again = User::apply(Some(&user), &key(), user.id, &reported(Report { as_of: at(3), ..names_only }), at(3));
+    assert_eq!(again, None);
+    // SCIM itself may.
+    let user = step(Some(user), &reported(Report { scim, ..Report { as_of: at(4), ..told } }), 4).unwrap();
+    assert_eq!((user.user_name.as_str(), user.name), ("other", None));
+}
+
+#[test]
+fn what_an_administrator_sets_stays_whatever_was_said_before() {
+    let old = Report {
+        groups: Some(names(&["old"])),
+        attributes: Some(AttributesChange::Replace(object(json!({ "plan": "old" })))),
+        ..report(4)
+    };
+    let user = story(&[
+        (5, UserChange::SetGroups(names(&["ops"]))),
+        (5, UserChange::SetAttributes(object(json!({ "plan": "gold" })))),
+        (6, reported(old.clone())),
+    ]);
+    assert_eq!((&user.groups, &user.attributes), (&names(&["ops"]), &object(json!({ "plan": "gold" }))));
+    let user = step(Some(user), &reported(Report { as_of: at(7), ..old }), 7).unwrap();
+    assert_eq!((user.groups, user.attributes), (names(&["old"]), object(json!({ "plan": "old" }))));
+}
+
+/// As of when it is known has to be kept: else what is said between the two would
+/// be taken for news.
+#[test]
+fn what_is_said_again_is_known_as_of_later_and_is_no_other_user() {
+    let before = story(&[(1, disabled_there(1, true))]);
+    let after = step(Some(before.clone()), &disabled_there(9, true), 9).unwrap();
+    assert!(after.is_same_but_later(&before) && !before.is_same_but_later(&before));
+    assert_eq!((after.updated_at, after.as_of.state), (before.updated_at, Some(at(9))));
+    assert_eq!(User::apply(Some(&after), &key(), after.id, &disabled_there(5, false), at(9)), None);
+    let other = step(Some(before.clone()), &disabled_there(9, false), 9).unwrap();
+    assert!(!other.is_same_but_later(&before) && other.updated_at == at(9));
+}
+
 #[test]
 fn attributes_are_merged_or_replaced() {
     let attributes = |secs, change| reported(Report { attributes: Some(change), ..report(secs) });
@@ -240,7 +374,38 @@ fn reports_and_another_order() -> impl Strategy<Value = (Vec<UserChange>, Vec<Us
     timed.prop_flat_map(|reports| (Just(reports.clone()), Just(reports).prop_shuffle()))
 }
 
+/// As [`reports_and_another_order`], with deletions among them.
+fn reports_with_deletions_and_another_order() -> impl Strategy<Value = (Vec<UserChange>, Vec<UserChange>)> {
+    let one = (any_report(), prop::bool::weighted(0.35));
+    let timed = prop::collection::vec(one, 1..9).prop_map(|all| -> Vec<UserChange> {
+        let timed = all.into_iter().zip(1..).map(|((report, is_gone), secs)| match is_gone {
+            true => UserChange::Gone { as_of: at(secs) },
+            false => reported(Report { as_of: at(secs), ..report }),
+        });
+        timed.collect()
+    });
+    timed.prop_flat_map(|reports| (Just(reports.clone()), Just(reports).prop_shuffle()))
+}
+
+/// When the provider last said that they are gone.
+fn last_gone(changes: &[UserChange]) -> Option<UnixTime> {
+    let gone = changes.iter().map(|change| if let UserChange::Gone { as_of } = change { Some(*as_of) } else { None });
+    gone.max().flatten()
+}
+
 proptest! {
+    /// Except for the sign-out: where the deletion comes first, it is also one of what was given meanwhile.
+    #[test]
+    fn the_same_user_comes_of_reports_and_deletions_in_any_order(
+        (in_order, shuffled) in reports_with_deletions_and_another_order(),
+    ) {
+        let first = reported(Report { as_of: at(0), groups: Some(names(&["first"])), ..Report::default() });
+        let run = |changes: &[UserChange]| run(std::iter::once(&first).chain(changes).map(|change| (100, change))).unwrap();
+        let (one, other) = (run(&in_order), run(&shuffled));
+        prop_assert!(one.valid_from >= last_gone(&in_order) && other.valid_from >= last_gone(&in_order));
+        prop_assert_eq!(User { valid_from: None, ..one }, User { valid_from: None, ..other });
+    }
+
     #[test]
     fn the_same_user_comes_of_reports_in_any_order((in_order, shuffled) in reports_and_another_order()) {
         let one = run(in_order.iter().map(|change| (100, change)));

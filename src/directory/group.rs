@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
+use super::audit::Actor;
 use super::change::UserChange;
 use super::user::{User, UserId, parse_hex};
 use crate::types::{Random, UnixTime};
@@ -156,6 +157,16 @@ impl GroupChange {
 }
 
 impl User {
+    /// Whether `actor` may change a group that they are in: a SCIM client may
+    /// where it manages them, or it would decide on users of other providers.
+    #[must_use]
+    pub fn is_regrouped_by(&self, actor: &Actor) -> bool {
+        match actor {
+            Actor::Scim(provider) => self.is_managed_at(provider),
+            Actor::Person(_) | Actor::Hook(_) | Actor::Sync(_) | Actor::SignIn | Actor::Shell => true,
+        }
+    }
+
     /// The user as they are when a group that was called `old` is called `new`
     /// and they are in it or not; `None` where that changes nothing.
     #[must_use]

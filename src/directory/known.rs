@@ -235,6 +235,7 @@ impl Directory {
                     DirectoryError::Taken(_)
                     | DirectoryError::Missing(_)
                     | DirectoryError::Changed
+                    | DirectoryError::NotManaged
                     | DirectoryError::TooMany(_),
                 ),
                 _,
@@ -353,6 +354,7 @@ impl Directory {
                 DirectoryError::Taken(_)
                 | DirectoryError::Missing(_)
                 | DirectoryError::Changed
+                | DirectoryError::NotManaged
                 | DirectoryError::TooMany(_),
             ) => {}
         }
@@ -409,6 +411,7 @@ fn together(error: Arc<DirectoryError>) -> DirectoryError {
         | DirectoryError::Taken(_)
         | DirectoryError::Missing(_)
         | DirectoryError::Changed
+        | DirectoryError::NotManaged
         | DirectoryError::TooMany(_) => DirectoryError::Unavailable(Box::new(Together(error))),
     }
 }

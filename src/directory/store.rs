@@ -33,6 +33,9 @@ pub enum DirectoryError {
     /// It was changed since the version that the change was meant for.
     #[error("it was changed meanwhile")]
     Changed,
+    /// Somebody is in the group whom the SCIM client does not manage.
+    #[error("somebody is in it whom this client does not manage")]
+    NotManaged,
     /// There are as many as there may be.
     #[error("there are as many {0} as there may be")]
     TooMany(&'static str),
@@ -130,9 +133,13 @@ pub struct Changes {
 ///   record is read, [`User::apply`] is run, and what comes of it is written with
 ///   its line of the audit, or nothing is. At the same time, on any number of
 ///   replicas, one comes after the other. There is one record a [`UserKey`].
+/// - A SCIM client ([`Actor::Scim`]) changes, makes, renames to and deletes groups only
+///   where it manages everybody who is called a member before and after
+///   ([`User::is_regrouped_by`]); else it is [`DirectoryError::NotManaged`].
 /// - Every change of a record raises its `version` by one and gives it the next
-///   `sequence`. Sequences become visible in their order: who has seen `n` never
-///   finds a smaller one later. A change of a group or a token gives every user
+///   `sequence`, but for [`User::is_same_but_later`]: that is written under the
+///   version and sequence as they are, and is [`Outcome::Unchanged`]. Sequences
+///   become visible in their order: who has seen `n` never finds a smaller one later. A change of a group or a token gives every user
 ///   whom it is about a new sequence.
 /// - A change that changes nothing writes nothing, no audit either; an event is
 ///   noted even then.

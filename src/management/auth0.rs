@@ -27,7 +27,8 @@ pub fn auth0_user(user: &Map<String, Value>, scope: Scope, as_of: UnixTime) -> R
         picture: Fields(user).picture("picture")?.or_else(|| scope.absent(None)),
         // Absent from users who were never blocked.
         disabled: Fields(user).flag("blocked")?.or_else(|| scope.absent(false)),
-        attributes: metadata.or_else(|| scope.absent(Map::new())).map(AttributesChange::Replace),
+        // What others wrote besides is not the provider's to take.
+        attributes: metadata.map(AttributesChange::Merge),
         email,
         ..Report::default()
     };

@@ -32,7 +32,8 @@ fn representation(user: &Map<String, Value>, scope: Scope, as_of: UnixTime) -> R
         // One half alone does not tell the other.
         name: first.zip(last).map(|(first, last)| joined(first, last)),
         disabled: enabled.map(|enabled| !enabled),
-        attributes: attributes.or_else(|| scope.absent(Map::new())).map(AttributesChange::Replace),
+        // What others wrote besides is not the provider's to take.
+        attributes: attributes.map(AttributesChange::Merge),
         ..Report::default()
     })
 }

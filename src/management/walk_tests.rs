@@ -85,3 +85,24 @@ fn a_bookmark_of_another_api_is_none() {
     assert_eq!(Walk::resume(Kind::Keycloak, &bookmark), None);
     assert_eq!(Walk::resume(Kind::Auth0, "{}"), None);
 }
+
+/// Whoever else writes attributes keeps theirs.
+#[test]
+fn what_the_provider_says_comes_besides_the_attributes_of_others() {
+    use crate::directory::{AttributesChange, UserChange};
+    let attributes = |told: Told| match told.change {
+        UserChange::Reported(report) => report.attributes,
+        other => panic!("{other:?}"),
+    };
+    let object = |value: Value| value.as_object().unwrap().clone();
+    let plan = || Some(AttributesChange::Merge(object(json!({ "plan": "gold" }))));
+    for scope in [Scope::Whole, Scope::Part] {
+        let as_of = UnixTime::from_secs(1);
+        let auth0 = |user: Value| attributes(auth0_user(&object(user), scope, as_of).unwrap());
+        assert_eq!(auth0(json!({ "user_id": "a", "app_metadata": { "plan": "gold" } })), plan());
+        assert_eq!(auth0(json!({ "user_id": "a" })), None);
+        let keycloak = |user: Value| attributes(keycloak_user(&object(user), scope, as_of).unwrap());
+        assert_eq!(keycloak(json!({ "id": "a", "attributes": { "plan": ["gold"] } })), plan());
+        assert_eq!(keycloak(json!({ "id": "a" })), None);
+    }
+}

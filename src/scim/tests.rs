@@ -168,6 +168,41 @@ fn a_refusal_of_an_administrator_is_neither_lifted_nor_taken_over() {
 }
 
 #[test]
+fn a_patch_says_whether_somebody_is_active_only_where_it_names_it() {
+    let before = created(&json!({ "userName": "a", "active": true }));
+    for (operations, disabled) in [
+        (json!([{ "op": "replace", "path": "title", "value": "T" }]), None),
+        (json!([{ "op": "add", "value": { "title": "T", "displayName": "A" } }]), None),
+        (json!([{ "op": "replace", "path": "active", "value": true }]), Some(false)),
+        (json!([{ "op": "replace", "path": "Active", "value": "False" }]), Some(true)),
+        (json!([{ "op": "replace", "value": { "active": false, "title": "T" } }]), Some(true)),
+        (json!([{ "op": "remove", "path": "active" }]), Some(false)),
+    ] {
+        let patch = Patch::parse(object(&patch_of(&operations)), &USERS).expect("a patch");
+        let report = WrittenUser::patched(&patch, &before).expect("a user").report(Some(&before), now());
+        assert_eq!(report.disabled, disabled, "{operations}");
+    }
+    // Whom a hook refused meanwhile stays refused.
+    let refused = User { disabled_there: true, ..before };
+    let patch = patch_of(&json!([{ "op": "replace", "path": "title", "value": "T" }]));
+    let patch = Patch::parse(object(&patch), &USERS).expect("a patch");
+    let report = WrittenUser::patched(&patch, &refused).expect("a user").report(Some(&refused), now());
+    let after = reported(Some(&refused), report);
+    assert_eq!((after.disabled_there, after.as_of.state), (true, refused.as_of.state));
+}
+
+/// Of two writes in one moment the later one counts, also where it lets in.
+#[test]
+fn a_client_lets_in_whom_it_refused_in_the_same_moment() {
+    let write = |active: bool, before: Option<&User>| {
+        let body = object(&json!({ "userName": "a", "active": active }));
+        reported(before, WrittenUser::created(body).expect("a user").report(before, now()))
+    };
+    let refused = write(false, None);
+    assert!(refused.disabled_there && !write(true, Some(&refused)).disabled_there);
+}
+
+#[test]
 fn who_somebody_is_cannot_be_written() {
     let before = created(&json!({ "userName": "a", "externalId": "e" }));
     let rule = SubjectRule::ExternalId;

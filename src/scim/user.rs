@@ -8,7 +8,7 @@ use super::error::{ScimError, ScimType, shown};
 use super::patch::{Patch, take};
 use super::schema::{ENTERPRISE, USER, USERS};
 use super::shape;
-use crate::directory::{AttributesChange, Report, ScimResource, User};
+use crate::directory::{AsOf, AttributesChange, Report, ScimResource, User};
 use crate::types::{Email, UnixTime};
 
 /// The longest name by which somebody or something is known, in bytes.
@@ -74,8 +74,10 @@ impl WrittenUser {
         // administrator's is not for the client to take over.
         resource.insert("active".to_owned(), Value::Bool(!before.disabled_there));
         let patched = Self::of(patch.apply(resource, &USERS)?)?;
+        // Who does not speak of it does not say anew what others said before.
+        let is_told = patch.operations.iter().any(|operation| operation.target.path.is("active"));
         // Active is what a user is where nobody says.
-        Ok(Self { active: Some(patched.active.unwrap_or(true)), ..patched })
+        Ok(Self { active: is_told.then(|| patched.active.unwrap_or(true)), ..patched })
     }
 
     fn of(mut resource: Map<String, Value>) -> Result<Self, ScimError> {
@@ -146,12 +148,12 @@ pub fn gone_as_of(user: &User, now: UnixTime) -> UnixTime {
     after_all(user, now)
 }
 
-/// `now`, or later where something is known as of later: whoever speaks last is
-/// right, whatever another clock says.
+/// `now`, or later where something is known as of now or later: whoever speaks
+/// last is right, whatever another clock says.
 fn after_all(user: &User, now: UnixTime) -> UnixTime {
-    let deleted = user.deleted_at.map(|at| at.plus(Duration::from_millis(1)));
-    let known = [user.as_of.profile, user.as_of.groups, user.as_of.state, deleted].into_iter().max().flatten();
-    known.map_or(now, |known| known.max(now))
+    let AsOf { profile, groups, state, rights } = user.as_of;
+    let known = [profile, groups, state, rights, user.deleted_at].into_iter().max().flatten();
+    known.map_or(now, |known| known.plus(Duration::from_millis(1)).max(now))
 }
 
 fn subject<'a>(rule: SubjectRule, user_name: &'a str, external_id: Option<&'a str>) -> &'a str {

@@ -97,6 +97,10 @@ impl Kept {
         Ok(match User::apply(before.as_ref(), key, new_id, change, trace.now) {
             None => Changed { outcome: Outcome::Unchanged, after: before.clone(), before },
             Some(after) => {
+                if before.as_ref().is_some_and(|before| after.is_same_but_later(before)) {
+                    self.users.insert(after.id, after.clone());
+                    return Ok(Changed { outcome: Outcome::Unchanged, before, after: Some(after) });
+                }
                 let after = self.write(change.action(), before.as_ref(), after, trace);
                 self.touch_groups(before.as_ref(), &after, trace.now);
                 let outcome = if before.is_some() { Outcome::Updated } else { Outcome::Created };
@@ -183,6 +187,19 @@ impl Kept {
         if members.all(|id| self.live(*id).is_some()) { Ok(()) } else { Err(DirectoryError::Missing("member")) }
     }
 
+    /// That `actor` may change the groups called so, with who is in them.
+    fn check_reach(&self, names: &[&str], actor: &Actor) -> Result<(), DirectoryError> {
+        let mut members = names.iter().flat_map(|name| self.members(name)).filter_map(|id| self.users.get(&id));
+        if members.all(|user| user.is_regrouped_by(actor)) { Ok(()) } else { Err(DirectoryError::NotManaged) }
+    }
+
+    /// That those who are put into a group are there, and that `actor` may put them into one.
+    fn check_new(&self, members: &[UserId], actor: &Actor) -> Result<(), DirectoryError> {
+        self.check_members(members.iter())?;
+        let mut users = members.iter().filter_map(|id| self.users.get(id));
+        if users.all(|user| user.is_regrouped_by(actor)) { Ok(()) } else { Err(DirectoryError::NotManaged) }
+    }
+
     /// Takes `old` from everybody who has it, and gives `new` to `members`; whether anybody changed.
     fn regroup(&mut self, old: Option<&str>, new: Option<&str>, members: &BTreeSet<UserId>, trace: &Trace<'_>) -> bool {
         let mut concerned = old.map(|old| self.members(old)).unwrap_or_default();
@@ -210,7 +227,8 @@ impl Kept {
         if self.groups.contains_key(&new.id) {
             return Err(DirectoryError::Taken("id"));
         }
-        self.check_members(new.members.iter())?;
+        self.check_new(&new.members, actor)?;
+        self.check_reach(&[&new.name], actor)?;
         let group = new.begun(now);
         self.note(NewAuditEntry::of_group("group.create", None, Some(&group), actor), now);
         let members = new.members.iter().copied().collect();
@@ -230,7 +248,9 @@ impl Kept {
         let before = self.expect_group(id, expected_version)?;
         let after = change.applied_to(&before, now);
         self.check_group(&after.name, Some(id))?;
-        self.check_members(change.members.iter().flatten().chain(&change.add))?;
+        let added: Vec<UserId> = change.members.iter().flatten().chain(&change.add).copied().collect();
+        self.check_new(&added, actor)?;
+        self.check_reach(&[&before.name, &after.name], actor)?;
         let members = change.members_of(&self.members(&before.name));
         let trace = Trace { actor, request_id: None, now };
         let is_other = (&before.name, &before.external_id) != (&after.name, &after.external_id);
@@ -253,6 +273,7 @@ impl Kept {
         now: UnixTime,
     ) -> Result<(), DirectoryError> {
         let group = self.expect_group(id, expected_version)?;
+        self.check_reach(&[&group.name], actor)?;
         self.note(NewAuditEntry::of_group("group.delete", Some(&group), None, actor), now);
         self.regroup(Some(&group.name), None, &BTreeSet::new(), &Trace { actor, request_id: None, now });
         self.groups.remove(&id);

@@ -39,6 +39,10 @@ impl Work for ChangeRequest {
         let Some(after) = User::apply(before.as_ref(), &key, *new_id, change, *now) else {
             return Ok(Changed { outcome: Outcome::Unchanged, after: before.clone(), before });
         };
+        if before.as_ref().is_some_and(|before| after.is_same_but_later(before)) {
+            writing.save(&[(before.as_ref(), &after)]).await?;
+            return Ok(Changed { outcome: Outcome::Unchanged, before, after: Some(after) });
+        }
         if after.claims_user_name(before.as_ref(), change) && has_rival(writing, &after).await? {
             return Err(DirectoryError::Taken("user_name").into());
         }
@@ -113,7 +117,7 @@ impl Work for Reports<'_> {
         let mut all = Vec::with_capacity(self.reports.len());
         for one in self.reports {
             let (changed, action) = reported(&known, one, self.now, |before, after| writing.numbered(before, after));
-            if let (Some(after), Outcome::Created | Outcome::Updated) = (&changed.after, changed.outcome) {
+            if let Some(after) = changed.after.as_ref().filter(|after| changed.before.as_ref() != Some(after)) {
                 entries.extend(NewAuditEntry::of_user(action, changed.before.as_ref(), after, self.actor, None));
                 count_moves(&mut moved, changed.before.as_ref(), after);
                 known.insert(one.key.clone(), after.clone());
@@ -151,6 +155,9 @@ pub(super) fn reported(
     let before = known.get(key).cloned();
     let changed = match User::apply(before.as_ref(), key, *new_id, &change, now) {
         None => Changed { outcome: Outcome::Unchanged, after: before.clone(), before },
+        Some(after) if before.as_ref().is_some_and(|before| after.is_same_but_later(before)) => {
+            Changed { outcome: Outcome::Unchanged, before, after: Some(after) }
+        }
         Some(after) => {
             let outcome = if before.is_some() { Outcome::Updated } else { Outcome::Created };
             let after = number(before.as_ref(), after);

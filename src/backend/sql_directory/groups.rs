@@ -29,7 +29,8 @@ impl Work for CreateGroup {
         if find_group(writing, new.id).await?.is_some() {
             return Err(DirectoryError::Taken("id").into());
         }
-        check_members(writing, new.members.iter().copied().collect()).await?;
+        check_members(writing, new.members.iter().copied().collect(), actor).await?;
+        check_reach(writing, &new.name, actor).await?;
         let group = new.begun(*now);
         writing.note(&[NewAuditEntry::of_group("group.create", None, Some(&group), actor)], *now).await?;
         let members = new.members.iter().copied().collect();
@@ -69,7 +70,9 @@ impl Work for ChangeGroup {
         let before = expect_group(writing, *id, *expected_version).await?;
         let after = change.applied_to(&before, *now);
         check_name(writing, &after.name, Some(*id)).await?;
-        check_members(writing, change.members.iter().flatten().chain(&change.add).copied().collect()).await?;
+        check_members(writing, change.members.iter().flatten().chain(&change.add).copied().collect(), actor).await?;
+        check_reach(writing, &before.name, actor).await?;
+        check_reach(writing, &after.name, actor).await?;
         let held = members(writing, &before.name).await?;
         let members = change.members_of(&held);
         let is_other = (&before.name, &before.external_id) != (&after.name, &after.external_id);
@@ -106,6 +109,7 @@ impl Work for DeleteGroup {
     async fn run(&self, writing: &mut Writing<'_>) -> Result<(), Failure> {
         let Self { id, expected_version, actor, now } = self;
         let group = expect_group(writing, *id, *expected_version).await?;
+        check_reach(writing, &group.name, actor).await?;
         writing.note(&[NewAuditEntry::of_group("group.delete", Some(&group), None, actor)], *now).await?;
         regroup(writing, Some(&group.name), None, &BTreeSet::new(), actor, *now).await?;
         writing.link.run(Statement::new("DELETE FROM directory_group WHERE id = ?").bind(id.as_bytes())).await?;
@@ -133,7 +137,8 @@ async fn check_name(writing: &mut Writing<'_>, name: &str, own: Option<GroupId>)
     if held.is_some() && held != own { Err(DirectoryError::Taken("name").into()) } else { Ok(()) }
 }
 
-async fn check_members(writing: &mut Writing<'_>, members: BTreeSet<UserId>) -> Result<(), Failure> {
+/// That those who are put into a group are there, and that `actor` may put them into one.
+async fn check_members(writing: &mut Writing<'_>, members: BTreeSet<UserId>, actor: &Actor) -> Result<(), Failure> {
     let members: Vec<UserId> = members.into_iter().collect();
     for some in members.chunks(IDS) {
         let select = Statement::new("SELECT COUNT(*) FROM directory_user WHERE is_live = 1 AND id IN ");
@@ -141,6 +146,24 @@ async fn check_members(writing: &mut Writing<'_>, members: BTreeSet<UserId>) -> 
         let found = row.ok_or(DirectoryError::Corrupt)?.count()?;
         if usize::try_from(found) != Ok(some.len()) {
             return Err(DirectoryError::Missing("member").into());
+        }
+    }
+    check_managed(writing, &members, actor).await
+}
+
+/// That `actor` may change the group called so, with who is in it.
+async fn check_reach(writing: &mut Writing<'_>, group: &str, actor: &Actor) -> Result<(), Failure> {
+    let Actor::Scim(_) = actor else { return Ok(()) };
+    let members: Vec<UserId> = members(writing, group).await?.into_iter().collect();
+    check_managed(writing, &members, actor).await
+}
+
+async fn check_managed(writing: &mut Writing<'_>, members: &[UserId], actor: &Actor) -> Result<(), Failure> {
+    let Actor::Scim(_) = actor else { return Ok(()) };
+    for some in members.chunks(IDS) {
+        let users = writing.users(Statement::new("id IN ").list(ids(some))).await?;
+        if !users.iter().all(|user| user.is_regrouped_by(actor)) {
+            return Err(DirectoryError::NotManaged.into());
         }
     }
     Ok(())

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-pub use shape::{Event, EventFault, read_event};
+pub use shape::{Event, EventFault, SignedSecond, read_event};
 pub use signature::HookKey;
 
 use signature::{HookKeys, Signed};
@@ -64,7 +64,7 @@ impl UserHook {
                 "send `X-Tiergate-Timestamp` and `X-Tiergate-Signature`, made with the key of the hook at this moment";
             return Answer::Refused(401, "Not signed", detail.to_owned());
         };
-        let event = match read_event(body, signed.latest(now)) {
+        let event = match read_event(body, signed.second(now)) {
             Ok(event) => event,
             Err(fault) => return Answer::Refused(400, "Not understood", fault.to_string()),
         };
@@ -162,7 +162,8 @@ fn refused(signed: &Signed, visit: &Visit<'_>, error: &DirectoryError) -> Answer
         DirectoryError::Unavailable(_)
         | DirectoryError::Corrupt
         | DirectoryError::Missing(_)
-        | DirectoryError::Changed => unavailable(),
+        | DirectoryError::Changed
+        | DirectoryError::NotManaged => unavailable(),
     }
 }
 

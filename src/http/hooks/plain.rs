@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value};
 
-use super::shape::{EventFault, moment};
+use super::shape::EventFault;
 use crate::directory::{AttributesChange, Report, UserChange};
 use crate::management::{Fields, ShapeFault, Told};
 use crate::types::UnixTime;
@@ -14,9 +14,8 @@ const MESSAGE: [&str; 3] = ["event", "time", "user"];
 const USER: [&str; 9] =
     ["subject", "user_name", "email", "email_verified", "name", "picture", "groups", "disabled", "attributes"];
 
-pub(super) fn read(message: &Map<String, Value>, latest: UnixTime) -> Result<Told, EventFault> {
+pub(super) fn read(message: &Map<String, Value>, as_of: UnixTime) -> Result<Told, EventFault> {
     known(message, &MESSAGE)?;
-    let as_of = moment(message.get("time"), "time", latest)?;
     let user = message.get("user").and_then(Value::as_object).ok_or(ShapeFault::Missing("user"))?;
     known(user, &USER)?;
     let fields = Fields(user);

@@ -1,8 +1,8 @@
 use super::*;
 use crate::directory::UserChange;
 
-fn latest() -> UnixTime {
-    UnixTime::from_secs(2_000_000_000)
+fn signed() -> SignedSecond {
+    SignedSecond { start: UnixTime::from_millis(1_999_999_999_001), end: UnixTime::from_secs(2_000_000_000) }
 }
 
 #[test]
@@ -46,7 +46,7 @@ fn what_is_hostile_is_refused() {
         (br#"{"time":1,"realmId":"dev","type":"REGISTER"}"#, ShapeFault::Missing("userId").into()),
         (br#"{"user":{"user_id":7}}"#, ShapeFault::Form("user_id").into()),
     ] {
-        assert_eq!(read_event(message, latest()), Err(fault), "{}", String::from_utf8_lossy(message));
+        assert_eq!(read_event(message, signed()), Err(fault), "{}", String::from_utf8_lossy(message));
     }
 }
 
@@ -60,7 +60,31 @@ fn nothing_is_of_later_than_it_was_signed() {
         ("null", 2_000_000_000_000),
     ] {
         let message = format!(r#"{{"event":"user.deleted","time":{time},"user":{{"subject":"a"}}}}"#);
-        let Ok(Event::Told(told)) = read_event(message.as_bytes(), latest()) else { panic!("{message}") };
+        let Ok(Event::Told(told)) = read_event(message.as_bytes(), signed()) else { panic!("{message}") };
         assert_eq!(told.change, UserChange::Gone { as_of: UnixTime::from_millis(millis) }, "{time}");
+    }
+}
+
+#[test]
+fn without_a_time_who_is_let_in_is_so_since_the_second_began() {
+    let (start, end) = (signed().start, signed().end);
+    for (message, as_of) in [
+        (r#"{"event":"user.enabled","user":{"subject":"a"}}"#, start),
+        (r#"{"event":"user.updated","user":{"subject":"a","disabled":false}}"#, start),
+        (r#"{"user":{"user_id":"a","blocked":false}}"#, start),
+        (r#"{"event":"user.disabled","user":{"subject":"a"}}"#, end),
+        (r#"{"event":"user.updated","user":{"subject":"a","disabled":true}}"#, end),
+        (r#"{"event":"user.updated","user":{"subject":"a","name":"A"}}"#, end),
+        (r#"{"event":"user.deleted","user":{"subject":"a"}}"#, end),
+        (r#"{"user":{"user_id":"a","blocked":true}}"#, end),
+        (r#"{"event":"user.enabled","time":1500000000,"user":{"subject":"a"}}"#, UnixTime::from_secs(1_500_000_000)),
+    ] {
+        let Ok(Event::Told(told)) = read_event(message.as_bytes(), signed()) else { panic!("{message}") };
+        let told = match told.change {
+            UserChange::Reported(report) => report.as_of,
+            UserChange::Gone { as_of } => as_of,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(told, as_of, "{message}");
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use aws_lc_rs::digest::{Context, SHA256};
 use aws_lc_rs::hmac;
 
+use super::SignedSecond;
 use crate::http::pages::Visit;
 use crate::types::{ProviderId, Secret, UnixTime};
 
@@ -84,10 +85,9 @@ impl Signed {
         self.event
     }
 
-    /// The latest moment that it can speak of: within the second in which it
-    /// was signed, and never ahead of us.
-    pub(super) fn latest(&self, now: UnixTime) -> UnixTime {
-        self.at.plus(Duration::from_millis(999)).min(now)
+    /// The second in which it was signed, as far as it is over.
+    pub(super) fn second(&self, now: UnixTime) -> SignedSecond {
+        SignedSecond { start: self.at.min(now), end: self.at.plus(Duration::from_millis(999)).min(now) }
     }
 
     /// Until when it has to be known that it came.

@@ -364,3 +364,19 @@ async fn each_recorded_shape_is_taken() {
         assert_eq!(&shown, expected, "{what}");
     }
 }
+
+#[tokio::test]
+async fn in_one_second_and_without_a_time_who_is_refused_stays_so() {
+    for events in [["user.disabled", "user.enabled"], ["user.enabled", "user.disabled"]] {
+        let stage = Stage::new();
+        for event in events {
+            let body = json!({ "event": event, "user": { "subject": "a1" } }).to_string();
+            assert_eq!(stage.message(body).send().await.0, 200, "{event}");
+        }
+        assert!(stage.user("main", "a1").await.expect("a user").disabled_there, "{events:?}");
+        stage.at(stage.now() + 1);
+        let body = json!({ "event": "user.enabled", "user": { "subject": "a1" } }).to_string();
+        assert_eq!(stage.message(body).send().await.0, 200);
+        assert!(!stage.user("main", "a1").await.expect("a user").disabled_there, "{events:?}");
+    }
+}

@@ -139,6 +139,7 @@ impl Pages {
                 | DirectoryError::Corrupt
                 | DirectoryError::Taken(_)
                 | DirectoryError::Changed
+                | DirectoryError::NotManaged
                 | DirectoryError::TooMany(_),
             ) => self.store_is_down(visit, NOT_REVOKED),
         }
@@ -208,7 +209,8 @@ impl Pages {
                 | DirectoryError::Corrupt
                 | DirectoryError::Taken(_)
                 | DirectoryError::Missing(_)
-                | DirectoryError::Changed,
+                | DirectoryError::Changed
+                | DirectoryError::NotManaged,
             ) => Err(Refusal::Store),
         }
     }

@@ -76,6 +76,11 @@ pub(super) fn refusal(error: &DirectoryError) -> ScimError {
         DirectoryError::Missing("member") => ScimError::new(ScimType::InvalidValue, "a member is no user"),
         DirectoryError::Missing(_) => ScimError::not_found(),
         DirectoryError::Changed => ScimError::changed(),
+        DirectoryError::NotManaged => ScimError::status(
+            403,
+            "users are in this group who are not provisioned by this client: call the group another name, or have an \
+             administrator take them out of it",
+        ),
     }
 }
 

@@ -477,6 +477,47 @@ async fn a_user_of_another_provider_is_nobody_s() {
     assert_eq!(stage.create("x").await.status, 201);
 }
 
+#[tokio::test]
+async fn a_group_with_users_of_others_in_it_is_not_a_client_s() {
+    let stage = stage();
+    let (ann, bob) = (stage.create("ann").await.id(), stage.create("bob").await.id());
+    let mine = stage.ask("POST", "/Groups", json!({ "displayName": "mine", "members": [{ "value": ann }] })).await;
+    let shared = stage.ask("POST", "/Groups", json!({ "displayName": "shared", "members": [{ "value": ann }] })).await;
+    let groups = |names: &[&str]| UserChange::SetGroups(names.iter().map(|name| (*name).to_owned()).collect());
+    let key = UserKey::new(&ProviderId::new("other"), "eve");
+    let eve = async || stage.directory.store().user(UserRef::Key(key.clone())).await.expect("a directory");
+    let told = groups(&["shared", "administrators"]);
+    stage.directory.change(UserRef::Key(key.clone()), told, Actor::Shell, Because::default()).await.expect("a change");
+    let before = eve().await.expect("a user");
+    let (mine, shared) = (format!("/Groups/{}", mine.id()), format!("/Groups/{}", shared.id()));
+    let rename = |name: &str| patch(json!([{ "op": "replace", "path": "displayName", "value": name }]));
+    let add = patch(json!([{ "op": "add", "path": "members", "value": [{ "value": bob }] }]));
+    for (method, target, body) in [
+        ("PATCH", &shared, rename("administrators")),
+        ("PATCH", &shared, rename("anything")),
+        ("PATCH", &shared, add.clone()),
+        ("PATCH", &shared, patch(json!([{ "op": "remove", "path": "members" }]))),
+        ("PUT", &shared, json!({ "displayName": "shared", "members": [] })),
+        ("DELETE", &shared, Value::Null),
+        ("PATCH", &mine, rename("administrators")),
+        ("POST", &"/Groups".to_owned(), json!({ "displayName": "administrators" })),
+    ] {
+        let told = stage.ask(method, target, body.clone()).await;
+        assert_eq!(told.status, 403, "{method} {body} {}", told.body);
+        assert!(told.body["detail"].as_str().is_some_and(|detail| detail.contains("administrator")), "{}", told.body);
+    }
+    assert_eq!(eve().await.as_ref(), Some(&before));
+    assert_eq!(stage.kept("sub-ann").await.groups.len(), 2);
+    assert_eq!(stage.ask("PATCH", &mine, add.clone()).await.status, 204);
+    stage
+        .directory
+        .change(UserRef::Key(key.clone()), groups(&[]), Actor::Shell, Because::default())
+        .await
+        .expect("gone");
+    assert_eq!(stage.ask("PATCH", &shared, add).await.status, 204);
+    assert_eq!(stage.ask("DELETE", &shared, Value::Null).await.status, 204);
+}
+
 /// Who is added while somebody pages comes after what was shown.
 #[tokio::test]
 async fn paging_loses_nobody_and_shows_nobody_twice_while_users_are_added() {

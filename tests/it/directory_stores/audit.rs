@@ -89,9 +89,9 @@ pub(crate) async fn the_audit_is_filtered_and_paged(stage: &impl DirectoryUnderT
     let joe = somebody(store.as_ref(), "joe").await;
     let group =
         NewGroup { id: GroupId::draw(&SystemRandom), name: "ops".to_owned(), external_id: None, members: vec![joe.id] };
-    let ops = store.create_group(group, Actor::Scim(main()), at(2)).await.unwrap();
+    let ops = store.create_group(group, Actor::Sync(main()), at(2)).await.unwrap();
     let rename = GroupChange { name: Some("dev".to_owned()), ..GroupChange::default() };
-    store.change_group(ops.id, rename, None, Actor::Scim(main()), at(3)).await.unwrap();
+    store.change_group(ops.id, rename, None, Actor::Sync(main()), at(3)).await.unwrap();
     store.delete_group(ops.id, None, Actor::Hook(main()), at(4)).await.unwrap();
     let told = NewAuditEntry {
         actor: Actor::Shell,
@@ -125,7 +125,7 @@ pub(crate) async fn the_audit_is_filtered_and_paged(stage: &impl DirectoryUnderT
     for (query, count, more) in [
         (any.clone(), 8, false),
         (AuditQuery { user: Some(joe.id), ..any.clone() }, 4, false),
-        (AuditQuery { actor: text("scim:main"), ..any.clone() }, 4, false),
+        (AuditQuery { actor: text("sync:main"), ..any.clone() }, 4, false),
         (AuditQuery { actor: text("SCIM:main"), ..any.clone() }, 0, false),
         (AuditQuery { action: text("group."), ..any.clone() }, 3, false),
         (AuditQuery { action: text("roup."), ..any.clone() }, 0, false),

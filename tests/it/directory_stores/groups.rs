@@ -2,11 +2,13 @@
 
 use tiergate::backend::system::SystemRandom;
 use tiergate::directory::{
-    Actor, DirectoryError, Group, GroupChange, GroupId, GroupQuery, NewGroup, UserChange, UserDirectory, UserId,
-    UserRef,
+    Actor, DirectoryError, Group, GroupChange, GroupId, GroupQuery, NewGroup, Report, ScimResource, UserChange,
+    UserDirectory, UserId, UserRef,
 };
 
-use super::stage::{DirectoryUnderTest, at, change, in_groups, names, new_id, patiently, somebody, user};
+use super::stage::{
+    DirectoryUnderTest, at, change, entries, in_groups, main, names, new_id, patiently, reported, somebody, user,
+};
 use super::users::ALIKE;
 
 fn new_group(name: &str, members: &[UserId]) -> NewGroup {
@@ -127,6 +129,43 @@ pub(crate) async fn a_group_refuses_what_is_not_there(stage: &impl DirectoryUnde
 
     assert_eq!((user(store.as_ref(), "joe").await, patiently(|| store.sequence()).await), before);
     assert_eq!(store.group(ops.id).await.unwrap(), Some(ops));
+}
+
+pub(crate) async fn a_scim_client_changes_groups_of_its_own_users_only(stage: &impl DirectoryUnderTest) {
+    let store = stage.open_replica().await;
+    let scim = ScimResource { external_id: None, resource: serde_json::Map::new() };
+    let provisioned = reported(Report { as_of: at(1), scim: Some(scim), ..Report::default() });
+    let joe = change(store.as_ref(), "joe", provisioned, 1).await.after.unwrap();
+    change(store.as_ref(), "eve", in_groups(1, &["ops", "admins"]), 1).await;
+    let eve = user(store.as_ref(), "eve").await.unwrap();
+    let (ops, dev) = (make(store.as_ref(), "ops", &[joe.id]).await, make(store.as_ref(), "dev", &[joe.id]).await);
+    let before = (entries(store.as_ref()).await, patiently(|| store.sequence()).await);
+    let client = || Actor::Scim(main());
+    let named = |name: &str| GroupChange { name: Some(name.to_owned()), ..GroupChange::default() };
+    for (group, change) in [
+        (&ops, named("admins")),
+        (&ops, named("other")),
+        (&ops, GroupChange { members: Some(Vec::new()), ..GroupChange::default() }),
+        (&dev, named("admins")),
+        (&dev, GroupChange { add: vec![eve.id], ..GroupChange::default() }),
+    ] {
+        let refused = store.change_group(group.id, change.clone(), None, client(), at(20)).await;
+        assert!(matches!(refused, Err(DirectoryError::NotManaged)), "{change:?} {refused:?}");
+    }
+    let other = Actor::Scim(tiergate::types::ProviderId::new("other"));
+    for (group, actor) in [(&ops, client()), (&dev, other)] {
+        let refused = store.delete_group(group.id, None, actor, at(20)).await;
+        assert!(matches!(refused, Err(DirectoryError::NotManaged)), "{refused:?}");
+    }
+    for new in [new_group("admins", &[]), new_group("new", &[eve.id])] {
+        let refused = store.create_group(new, client(), at(20)).await;
+        assert!(matches!(refused, Err(DirectoryError::NotManaged)), "{refused:?}");
+    }
+    assert_eq!((entries(store.as_ref()).await, patiently(|| store.sequence()).await), before);
+    assert_eq!(user(store.as_ref(), "eve").await, Some(eve));
+    let dev = store.change_group(dev.id, named("devel"), None, client(), at(21)).await.unwrap();
+    assert_eq!(groups_of(store.as_ref(), "joe").await, ["devel", "ops"]);
+    store.delete_group(dev.id, None, client(), at(22)).await.unwrap();
 }
 
 pub(crate) async fn groups_are_listed_by_name(stage: &impl DirectoryUnderTest) {

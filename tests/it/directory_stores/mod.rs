@@ -31,6 +31,7 @@ macro_rules! directory_conformance {
                 a_group_gives_its_name_to_its_members,
                 a_renamed_group_renames_itself_at_its_members,
                 a_group_refuses_what_is_not_there,
+                a_scim_client_changes_groups_of_its_own_users_only,
                 groups_are_listed_by_name,
                 a_group_counts_who_comes_and_goes_elsewhere,
                 groups_are_compared_byte_for_byte

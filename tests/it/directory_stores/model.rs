@@ -75,6 +75,7 @@ fn refused(error: DirectoryError) -> String {
         other @ (DirectoryError::Taken(_)
         | DirectoryError::Missing(_)
         | DirectoryError::Changed
+        | DirectoryError::NotManaged
         | DirectoryError::TooMany(_)) => other.to_string(),
     }
 }

@@ -2,8 +2,8 @@
 
 use serde_json::json;
 use tiergate::directory::{
-    AttributesChange, DirectoryError, EventId, Outcome, Report, Rights, ScimResource, SignedIn, Standing, UserChange,
-    UserId, UserKey, UserRef,
+    AsOf, AttributesChange, DirectoryError, EventId, Outcome, Report, Rights, ScimResource, SignedIn, Standing, User,
+    UserChange, UserId, UserKey, UserRef,
 };
 use tiergate::types::{Email, ProviderId};
 
@@ -105,7 +105,16 @@ pub(crate) async fn what_changes_nothing_writes_nothing(stage: &impl DirectoryUn
         let changed = change(store.as_ref(), "joe", step, 9).await;
         assert_eq!((changed.outcome, &changed.before, &changed.after), (Outcome::Unchanged, &joe, &joe));
     }
-    assert_eq!((user(store.as_ref(), "joe").await, entries(store.as_ref()).await), (joe, written));
+    assert_eq!((user(store.as_ref(), "joe").await, &entries(store.as_ref()).await), (joe.clone(), &written));
+    assert_eq!(patiently(|| store.sequence()).await, 1);
+
+    // What is said again is kept as known as of later, and is the same user at the same version.
+    let again = change(store.as_ref(), "joe", in_groups(20, &["ops"]), 21).await;
+    let joe = joe.unwrap();
+    let later = User { as_of: AsOf { groups: Some(at(20)), ..joe.as_of }, ..joe };
+    assert_eq!((again.outcome, again.after.as_ref()), (Outcome::Unchanged, Some(&later)));
+    assert_eq!(change(store.as_ref(), "joe", in_groups(19, &["late"]), 22).await.outcome, Outcome::Unchanged);
+    assert_eq!((user(store.as_ref(), "joe").await, entries(store.as_ref()).await), (Some(later), written));
     assert_eq!(patiently(|| store.sequence()).await, 1);
 }
 

@@ -143,6 +143,7 @@ impl From<DirectoryError> for DeskError {
             DirectoryError::Changed => Self::ChangedMeanwhile,
             DirectoryError::Taken(_) => Self::AlreadyThere,
             DirectoryError::TooMany(what) => Self::Unfit(format!("there are as many {what} as there may be")),
+            error @ DirectoryError::NotManaged => Self::Unfit(error.to_string()),
             error @ (DirectoryError::Unavailable(_) | DirectoryError::Corrupt) => {
                 Self::Unavailable("the user directory", Box::new(error))
             }
