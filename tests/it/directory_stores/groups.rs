@@ -64,9 +64,9 @@ pub(crate) async fn a_group_gives_its_name_to_its_members(stage: &impl Directory
     let change = GroupChange { members: Some(vec![joe.id]), add: vec![ann.id], ..GroupChange::default() };
     let ops = alter(store.as_ref(), &ops, change.clone(), None).await.unwrap();
     assert_eq!(members(store.as_ref(), &ops).await, ["ann", "joe"]);
-    let written = super::stage::entries(store.as_ref()).await.len();
+    let written = entries(store.as_ref()).await.len();
     assert_eq!(alter(store.as_ref(), &ops, change, None).await.unwrap(), ops);
-    assert_eq!(super::stage::entries(store.as_ref()).await.len(), written);
+    assert_eq!(entries(store.as_ref()).await.len(), written);
 
     let first = store.members(ops.id, None, 1).await.unwrap();
     let second = store.members(ops.id, Some(first[0].0), 5).await.unwrap();
