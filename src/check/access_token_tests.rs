@@ -17,6 +17,8 @@ use crate::directory::{
     AccessTokenId, AccessTokenSecret, Actor, Because, Directory, DirectoryPorts, NewAccessToken, Rights, SignedIn,
     TierGrant, UserChange, UserId, UserRef,
 };
+use crate::policy::Policy;
+use crate::policy::document::PolicyDocument;
 use crate::session::fixture::{CountingRandom, SetClock};
 use crate::token::test_keys::{ISSUER, NOW, settings};
 use crate::token::{IntrospectedToken, OpaqueRejection, OpaqueTokens};
@@ -350,6 +352,33 @@ async fn a_visitor_by_such_a_token_is_told_apart() {
     let snapshot = stage.checker.snapshot();
     let tiers = snapshot.policy.tiers();
     assert_eq!(guest.tiers.iter().map(|tier| tiers.name(tier)).collect::<Vec<_>>(), ["public", "stable"]);
+    // Nothing else of its owner goes with it, whoever looks at the caller.
+    let Principal { scopes, permissions, groups, .. } = guest.principal.as_ref();
+    assert!(scopes.is_empty() && permissions.is_empty() && groups.is_empty(), "{:?}", guest.principal);
+}
+
+#[tokio::test]
+async fn a_tier_by_a_group_counts_whoever_says_that_the_owner_is_in_it() {
+    let stage = Stage::new().await;
+    let document = PolicyDocument {
+        tiers: serde_json::from_value(json!({
+            "stable": { "grant": "authenticated" },
+            "crew": { "grant": { "groups": ["staff"] }, "includes": ["stable"] },
+            "ops": { "grant": { "groups": ["ops"] }, "includes": ["stable"] },
+        }))
+        .unwrap(),
+        rules: serde_json::from_value(json!([{ "path": "/apps/{tier}/**", "tier": "{tier}" }])).unwrap(),
+    };
+    let policy = Arc::new(Policy::compile(&document, &["main"]).unwrap());
+    let issuers = Issuers::new([settings()]).unwrap();
+    stage.checker.replace(Snapshot { policy, issuers, ..snapshot_with(json!([])) });
+    let (_, token) = stage.token(&["crew", "ops"]).await;
+    for (groups, by_crew, by_ops) in [(&[][..], true, false), (&["ops"], true, true), (&["other"], true, false)] {
+        stage.change(UserChange::SetGroups(groups.iter().map(|name| (*name).to_owned()).collect())).await;
+        for (target, opens) in [("/apps/crew/x", by_crew), ("/apps/ops/x", by_ops)] {
+            assert_eq!(stage.opens(target, &token).await, opens, "{groups:?} {target}");
+        }
+    }
 }
 
 fn introspected(more: serde_json::Value) -> Introspected {

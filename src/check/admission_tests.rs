@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 
-use super::super::fixture::{DirectoryStage, directory_stage, session_cookie};
+use super::super::fixture::{DirectoryStage, caller, directory_stage, session_cookie};
 use super::*;
 use crate::check::{Answer, CheckOutcome};
 use crate::directory::{Actor, Because, TierGrant, UserChange, UserRef};
+use crate::session::{SessionId, SessionKey};
 use crate::types::{Protocol, ProviderId, RequestView};
 
 fn ann() -> UserKey {
@@ -109,6 +110,28 @@ async fn groups_grants_and_attributes_count_and_grants_end_by_themselves() {
 }
 
 #[tokio::test]
+async fn the_guest_of_a_page_is_who_a_check_would_let_in() {
+    let stage = directory_stage().await;
+    let live = Arc::new(LiveSession {
+        key: SessionKey::of(&SessionId::parse(&format!("{:A<43}", "live")).unwrap()),
+        principal: caller("access:devel"),
+        signed_in_at: stage.now(),
+        ends_at: stage.now().plus(std::time::Duration::from_secs(60)),
+        set_cookie: None,
+    });
+    let admit = || stage.service.checker().admit_session(Arc::clone(&live));
+    let SessionGuest::Admitted(guest) = admit().await else { panic!("not let in") };
+    assert!(Arc::ptr_eq(&guest, &live), "nothing is known of them");
+    stage.change(UserChange::SetGroups(BTreeSet::from(["audit".to_owned()]))).await;
+    stage.change(grant("boss", None)).await;
+    let SessionGuest::Admitted(guest) = admit().await else { panic!("not let in") };
+    assert!(guest.principal.groups.contains("audit"));
+    assert!(matches!(&guest.principal.tiers, TierSource::Grants(tiers) if tiers.contains("boss")));
+    stage.change(UserChange::Disable { reason: None }).await;
+    assert!(matches!(admit().await, SessionGuest::Barred(_, Reason::DisabledUser)));
+}
+
+#[tokio::test]
 async fn what_was_vouched_for_before_a_sign_out_counts_no_more() {
     let stage = directory_stage().await;
     assert!(stage.get("/apps/devel/x", Some("live")).await.record.allowed);
@@ -121,10 +144,15 @@ async fn what_was_vouched_for_before_a_sign_out_counts_no_more() {
     assert_eq!(denial.set_cookies.len(), 1, "its cookie goes");
     let standing = stage.directory.standing(&ann()).await.unwrap().unwrap();
     let valid_from = standing.valid_from.unwrap();
-    for (issued, reason) in
-        [(valid_from.minus(std::time::Duration::from_millis(1)), Some(Reason::InvalidToken)), (valid_from, None)]
-    {
-        assert_eq!(bars(&standing, Vouched::Token(issued)).map(|barred| barred.reason), reason);
+    // What is of that very moment counts.
+    let before = valid_from.minus(std::time::Duration::from_millis(1));
+    for (vouched, reason) in [
+        (Vouched::Token(before), Some(Reason::InvalidToken)),
+        (Vouched::Token(valid_from), None),
+        (Vouched::Session(before), Some(Reason::SessionExpired)),
+        (Vouched::Session(valid_from), None),
+    ] {
+        assert_eq!(bars(&standing, vouched).map(|barred| barred.reason), reason, "{vouched:?}");
     }
 }
 

@@ -82,6 +82,12 @@ fn a_personal_access_token_is_a_bearer_token_or_the_password_of_anybody() {
     let hash = AccessTokenSecret::hash_of(&token).unwrap();
     let not_padded = STANDARD.encode(format!("ab:{token}"));
     assert!(not_padded.ends_with('='));
+    // The same bytes by a last letter whose lowest bits are no part of them.
+    let (held, last) = not_padded.trim_end_matches('=').split_at(not_padded.trim_end_matches('=').len() - 1);
+    let letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let next = letters.split(last).nth(1).and_then(|after| after.chars().next()).unwrap();
+    let not_canonical = not_padded.replace(&format!("{held}{last}"), &format!("{held}{next}"));
+    assert_ne!(not_canonical, not_padded);
     for (value, expected) in [
         (format!("Bearer {token}"), C::AccessToken(hash)),
         (format!("bearer  {token} "), C::AccessToken(hash)),
@@ -105,7 +111,9 @@ fn a_personal_access_token_is_a_bearer_token_or_the_password_of_anybody() {
         ("Basic".to_owned(), C::Malformed),
         ("Basic ".to_owned(), C::Malformed),
         (format!("Basic {}", not_padded.trim_end_matches('=')), C::Malformed),
+        (format!("Basic {not_padded}"), C::AccessToken(hash)),
         (format!("Basic {not_padded}="), C::Malformed),
+        (format!("Basic {not_canonical}"), C::Malformed),
         (format!("Basic {not_padded}\t"), C::Malformed),
         (format!("Basic {} {not_padded}", STANDARD.encode("a:b")), C::Malformed),
         (basic(&format!("zoe:{token}")).replace("Basic ", "Basic\t"), C::Malformed),

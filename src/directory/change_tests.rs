@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
-use super::{AttributesChange, Report, SignedIn, UserChange};
+use super::{AttributesChange, Membership, Report, SignedIn, UserChange};
 use crate::directory::{Rights, ScimResource, TierGrant, User, UserId, UserKey};
 use crate::types::{Email, ProviderId, UnixTime};
 
@@ -41,6 +41,11 @@ fn in_groups(secs: i64, groups: &[&str]) -> UserChange {
 
 fn disabled_there(secs: i64, disabled: bool) -> UserChange {
     reported(Report { disabled: Some(disabled), ..report(secs) })
+}
+
+fn moved(secs: i64, joined: &[&str], left: &[&str]) -> UserChange {
+    let membership = Membership { joined: names(joined), left: names(left) };
+    reported(Report { membership: Some(membership), ..report(secs) })
 }
 
 fn grant(tier: &str, until: Option<i64>) -> UserChange {
@@ -114,6 +119,44 @@ fn what_says_nothing_new_changes_nothing() {
 }
 
 #[test]
+fn who_joins_late_does_not_and_who_leaves_late_does() {
+    for (what, change, expected) in [
+        ("joined later", moved(3, &["new"], &[]), &["new", "ops"][..]),
+        ("joined at once", moved(2, &["new"], &[]), &["new", "ops"]),
+        ("joined before", moved(1, &["new"], &[]), &["ops"]),
+        ("left later", moved(3, &[], &["ops"]), &[]),
+        ("left before", moved(1, &[], &["ops"]), &[]),
+        ("changed sides before", moved(1, &["new"], &["ops"]), &[]),
+        ("left what they were not in", moved(3, &[], &["new"]), &["ops"]),
+    ] {
+        assert_eq!(story(&[(2, in_groups(2, &["ops"])), (4, change)]).groups, names(expected), "{what}");
+    }
+    // What was heard of a move counts as of its time, as a whole list does.
+    let user = story(&[(2, in_groups(2, &["ops"])), (4, moved(4, &["new"], &[])), (5, in_groups(3, &["late"]))]);
+    assert_eq!(user.groups, names(&["new", "ops"]));
+}
+
+#[test]
+fn a_sign_in_that_is_heard_of_late_changes_no_rights_and_no_profile() {
+    let told = |secs: i64, scope: &str, address: &str| {
+        let rights = Rights { scopes: [scope].into_iter().collect(), ..Rights::default() };
+        let (email, name) = (Some(Email::new(address, true)), Some(address.to_owned()));
+        UserChange::SignedIn(SignedIn { rights, email, name, picture: Some(address.to_owned()), ..sign_in(secs) })
+    };
+    let before = [(5, told(5, "new", "new@example.com"))];
+    for (secs, scope, address) in
+        [(4, "new", "new@example.com"), (5, "old", "old@example.com"), (6, "old", "old@example.com")]
+    {
+        let user = step(Some(story(&before)), &told(secs, "old", "old@example.com"), 7).unwrap();
+        assert_eq!(user.rights.scopes.iter().collect::<Vec<_>>(), [scope], "as of {secs}");
+        assert_eq!(user.email.as_ref().map(Email::address), Some(address), "as of {secs}");
+        let texts = (user.name.as_deref(), user.picture.as_deref(), user.user_name.as_str());
+        assert_eq!(texts, (Some(address), Some(address), address), "as of {secs}");
+        assert_eq!((user.first_seen, user.last_seen), (Some(at(secs.min(5))), Some(at(secs.max(5)))));
+    }
+}
+
+#[test]
 fn claims_of_a_sign_in_never_become_groups_that_count() {
     let rights = Rights { groups: ["admins"].into_iter().collect(), ..Rights::default() };
     let user = story(&[(1, in_groups(1, &["ops"])), (2, UserChange::SignedIn(SignedIn { rights, ..sign_in(2) }))]);
@@ -161,17 +204,25 @@ fn each_side_disables_for_itself_and_either_refuses() {
 
 #[test]
 fn who_is_gone_comes_back_by_being_vouched_for_later_and_with_nothing() {
+    let rights = Rights { scopes: ["access:devel"].into_iter().collect(), ..Rights::default() };
     let before = [
-        (1, UserChange::SignedIn(sign_in(1))),
+        (1, UserChange::SignedIn(SignedIn { rights, name: Some("Joe".to_owned()), ..sign_in(1) })),
         (2, in_groups(2, &["ops"])),
         (3, grant("devel", None)),
+        (3, UserChange::SetAttributes(object(json!({ "plan": "gold" })))),
         (4, UserChange::Disable { reason: Some("left".to_owned()) }),
         (10, UserChange::Gone { as_of: at(9) }),
     ];
     let gone = story(&before);
     assert_eq!((gone.deleted_at, gone.valid_from), (Some(at(9)), Some(at(10))));
     assert!(gone.groups.is_empty() && gone.grants.is_empty() && gone.disabled_here);
+    assert_eq!((&gone.rights, &gone.attributes, &gone.name), (&Rights::default(), &Map::new(), &None));
     assert_eq!((gone.first_seen, gone.created_at), (Some(at(1)), at(1)));
+    // Heard of again, it is no later sign-out; only a later end of theirs is one.
+    for (as_of, ended) in [(8, (9, 10)), (9, (9, 10)), (12, (12, 13))] {
+        let user = step(Some(gone.clone()), &UserChange::Gone { as_of: at(as_of) }, 13).unwrap();
+        assert_eq!((user.deleted_at, user.valid_from), (Some(at(ended.0)), Some(at(ended.1))), "as of {as_of}");
+    }
 
     for (change, returns) in [
         (UserChange::SignedIn(sign_in(9)), false),

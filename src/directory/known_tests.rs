@@ -160,6 +160,26 @@ async fn a_change_whose_answer_was_lost_is_looked_up() {
 }
 
 #[tokio::test]
+async fn a_report_whose_answer_was_lost_is_looked_up_and_a_rehearsed_one_is_not_known() {
+    let replicas = Replicas::default();
+    let directory = replicas.start();
+    directory.follow().await.unwrap();
+    for (name, dry_run, loses, disabled) in
+        [("ann", true, false, false), ("bob", false, true, true), ("eve", false, false, true)]
+    {
+        change(&directory, name, UserChange::SetGroups(["audit".to_owned()].into())).await;
+        assert_eq!(is_disabled(&directory, name).await, Some(false), "{name}");
+        let report = Report { as_of: UnixTime::from_secs(1_900_000_000), disabled: Some(true), ..Report::default() };
+        let reports = vec![ReportRequest { key: key(name), report, new_id: UserId::from_bytes([9; 16]) }];
+        replicas.store.set_loses_answers(loses);
+        let reported = directory.report(reports, by_hand(), dry_run).await;
+        replicas.store.set_loses_answers(false);
+        assert_eq!(reported.is_err(), loses, "{name}");
+        assert_eq!(is_disabled(&directory, name).await, Some(disabled), "{name}");
+    }
+}
+
+#[tokio::test]
 async fn more_changes_than_a_page_are_followed_to_their_end_and_far_more_are_forgotten() {
     let replicas = Replicas::default();
     let (here, there) = (replicas.start(), replicas.start());
@@ -198,6 +218,41 @@ async fn what_went_by_the_store_itself_is_caught_up_with() {
     replicas.store.set_down(true);
     directory.catch_up().await;
     assert!(directory.standing(&key("ann")).await.is_err(), "it cannot be told what changed");
+}
+
+#[test]
+fn that_a_token_is_none_is_remembered_for_seconds() {
+    // Another replica may make the token meanwhile, and tells nobody.
+    let directory = Replicas::default().start();
+    let lasts = directory.unknown_tokens.policy().time_to_live();
+    assert!(lasts.is_some_and(|lasts| lasts <= Duration::from_secs(5)), "{lasts:?}");
+}
+
+#[tokio::test]
+async fn a_token_from_before_everything_was_forgotten_is_read_again() {
+    let replicas = Replicas::default();
+    let directory = replicas.start();
+    directory.follow().await.unwrap();
+    let owner = change(&directory, "ann", UserChange::SetGroups(["audit".to_owned()].into())).await.after.unwrap().id;
+    let secret = AccessTokenSecret::draw(replicas.world.as_ref());
+    let token = NewAccessToken {
+        id: AccessTokenId::from_bytes([7; 16]),
+        hash: secret.hash(),
+        owner,
+        name: "script".to_owned(),
+        tiers: vec!["devel".to_owned()],
+        expires_at: UnixTime::from_secs(1_900_000_000),
+    };
+    directory.create_access_token(token.clone(), 5, by_hand()).await.unwrap();
+    // As a database kept it that was further on and is lost.
+    let known = directory.access_token(secret.hash()).await.unwrap().unwrap();
+    let ahead = StoredAccessToken { sequence: known.sequence + 100, ..known.as_ref().clone() };
+    directory.tokens.insert(secret.hash(), (directory.standings.generation(), Arc::new(ahead)));
+    replicas.store.revoke_access_token(owner, token.id, by_hand(), UnixTime::from_secs(1_800_000_001)).await.unwrap();
+    directory.follow().await.unwrap();
+    directory.standings.lose();
+    directory.follow().await.unwrap();
+    assert!(directory.access_token(secret.hash()).await.unwrap().unwrap().token.revoked_at.is_some());
 }
 
 #[tokio::test]

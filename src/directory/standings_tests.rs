@@ -120,6 +120,21 @@ fn a_database_that_went_back_and_one_that_was_away_leave_nothing() {
 }
 
 #[test]
+fn a_look_from_before_everything_was_dropped_says_nothing_of_how_far_we_are() {
+    type Drop = fn(&Standings);
+    let began: (Drop, Option<u64>) = (|standings| standings.begin(5, at(2)), Some(5));
+    let lost: (Drop, Option<u64>) = (Standings::lose, None);
+    for (drop_all, through) in [began, lost] {
+        let standings = following();
+        let mark = standings.mark(at(1)).unwrap();
+        drop_all(&standings);
+        // Of a database that was further on: what the present one changes up to there would never be asked for.
+        assert!(standings.take(mark, Changes { users: Vec::new(), through: 10 }, at(1), true));
+        assert_eq!(standings.mark(at(3)).map(|mark| mark.through), through);
+    }
+}
+
+#[test]
 fn nothing_is_kept_where_nothing_is_followed() {
     let standings = Standings::new(1000, MAX_STALE);
     load(&standings, 1, 1);

@@ -212,3 +212,7 @@ impl ManagementApi {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+#[path = "api_tests.rs"]
+mod tests;

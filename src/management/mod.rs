@@ -12,6 +12,8 @@
 
 mod api;
 mod auth0;
+#[cfg(test)]
+pub(crate) mod fixture;
 mod groups;
 mod keycloak;
 mod member;

@@ -305,3 +305,6 @@ fn answer(status: u16, kind: &str, body: String) -> Page {
     ];
     Page { status, headers, body }
 }
+
+#[cfg(test)]
+mod tests;

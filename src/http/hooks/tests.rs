@@ -303,6 +303,9 @@ async fn what_comes_late_changes_nothing() {
     // Who says that something happens later than it was signed gains nothing.
     let ahead = plain("user.updated", now + 1_000_000, json!({ "subject": "a1", "name": "Ahead" }));
     assert_eq!(stage.message(ahead).send().await.0, 200);
+    // Nor does one whose clock is ahead of ours, as far as the window lets it be.
+    let ahead = plain("user.updated", now + 200, json!({ "subject": "a1", "name": "Ahead by the clock" }));
+    assert_eq!(stage.message(ahead).at(now + 200).send().await.0, 200);
     stage.at(now + 5);
     let body = plain("user.updated", now + 5, json!({ "subject": "a1", "name": "Now" }));
     assert_eq!(stage.message(body).send().await.1["result"], json!("updated"));

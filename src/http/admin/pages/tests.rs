@@ -302,6 +302,26 @@ async fn what_cannot_be_done_is_told_in_words() {
 }
 
 #[tokio::test]
+async fn who_is_gone_is_neither_shown_nor_changed() {
+    let stage = Stage::hostile().await;
+    let at = format!("/users/{}", stage.id());
+    assert_eq!(stage.get(&at).await.status, 200);
+    let gone = UserChange::Gone { as_of: stage.now() };
+    stage.directory.change(UserRef::Id(stage.id()), gone, Actor::Shell, Because::default()).await.expect("a change");
+    for (method, below, body) in [
+        ("GET", "", None),
+        ("GET", "/disable", None),
+        ("POST", "/disable", Some("")),
+        ("POST", "/enable", Some("")),
+        ("POST", "/grant", Some("tier=devel&for=day&until=")),
+        ("POST", "/sign-out", Some("")),
+    ] {
+        let page = stage.ask(method, &format!("{at}{below}"), "en", body).await;
+        assert_eq!(page.status, 404, "{method} {below}: {}", page.body);
+    }
+}
+
+#[tokio::test]
 async fn administrators_do_not_disable_themselves() {
     let mut stage = Stage::empty().await;
     let key = UserKey::new(&ProviderId::new("main"), "u-1");
