@@ -34,6 +34,9 @@ pub enum SqlOpenError {
     /// The database does not let anybody in, or is not there.
     #[error("the database cannot be reached")]
     Unreachable(#[source] sqlx::Error),
+    /// The thread that the connections live on cannot be started.
+    #[error("the thread of the user directory cannot be started")]
+    Thread(#[source] std::io::Error),
     /// The tables cannot be brought up to date.
     #[error(
         "the tables of the user directory cannot be made or changed: the user of the database may need more rights"
@@ -59,7 +62,7 @@ impl SqlOpenError {
     pub const fn is_outage(&self) -> bool {
         match self {
             Self::Unreachable(_) => true,
-            Self::File(_) | Self::Address(_) | Self::Migration(_) | Self::Newer { .. } => false,
+            Self::File(_) | Self::Address(_) | Self::Thread(_) | Self::Migration(_) | Self::Newer { .. } => false,
         }
     }
 }

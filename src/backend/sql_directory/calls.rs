@@ -13,25 +13,8 @@ const PAUSE: Duration = Duration::from_millis(3);
 /// How often a transaction is begun anew that others were in the way of.
 const TRIES: u32 = 5;
 
-#[derive(Debug, thiserror::Error)]
-#[error("the database did not answer in time")]
-struct TooLate;
-
 pub(super) fn unavailable(error: sqlx::Error) -> DirectoryError {
     DirectoryError::Unavailable(Box::new(error))
-}
-
-/// `call`, where it ends within `limit`.
-pub(super) async fn within<T>(
-    limit: Duration,
-    lane: &Lane,
-    call: impl Future<Output = Result<T, DirectoryError>>,
-) -> Result<T, DirectoryError> {
-    if let Ok(ended) = tokio::time::timeout(limit, call).await {
-        return ended;
-    }
-    lane.drop_idle();
-    Err(DirectoryError::Unavailable(Box::new(TooLate)))
 }
 
 /// A connection; while another process has a file for itself, there is none.
@@ -74,7 +57,7 @@ pub(super) async fn write<W: Work>(lane: &Lane, dialect: Dialect, work: &W) -> R
         let mut lent = lend(lane).await?;
         let done = attempt(&mut lent.link, dialect, work).await;
         let error = match done {
-            Ok(output) => match lent.link.command("COMMIT").await {
+            Ok((output, commit)) => match lent.link.command(&commit).await {
                 Ok(()) => {
                     lent.bring_back();
                     return Ok(output);
@@ -104,9 +87,9 @@ pub(super) async fn write<W: Work>(lane: &Lane, dialect: Dialect, work: &W) -> R
     }
 }
 
-async fn attempt<W: Work>(link: &mut Link, dialect: Dialect, work: &W) -> Result<W::Output, Failure> {
+/// What comes of it, and the commands that commit it.
+async fn attempt<W: Work>(link: &mut Link, dialect: Dialect, work: &W) -> Result<(W::Output, String), Failure> {
     let mut writing = Writing::begin(link, dialect).await?;
     let output = work.run(&mut writing).await?;
-    writing.finish().await?;
-    Ok(output)
+    Ok((output, writing.commit()))
 }

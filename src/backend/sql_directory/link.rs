@@ -85,6 +85,7 @@ impl Link {
                 let rows = bound::<sqlx::Sqlite>(statement, Dialect::Sqlite).fetch_all(connection.as_mut()).await?;
                 rows.iter().map(cells).collect()
             }
+            Self::Mysql(_) if !statement.is_kept => self.query(&statement.spelled_out()).await,
             Self::Mysql(connection) => {
                 let rows = bound::<sqlx::MySql>(statement, Dialect::Mysql).fetch_all(connection.as_mut()).await?;
                 rows.iter().map(cells).collect()
@@ -107,6 +108,10 @@ impl Link {
             Self::Sqlite(connection) => {
                 bound::<sqlx::Sqlite>(statement, Dialect::Sqlite).execute(connection.as_mut()).await?.rows_affected()
             }
+            Self::Mysql(connection) if !statement.is_kept => {
+                let sql = sqlx::raw_sql(AssertSqlSafe(statement.spelled_out()));
+                connection.execute(sql).await?.rows_affected()
+            }
             Self::Mysql(connection) => {
                 bound::<sqlx::MySql>(statement, Dialect::Mysql).execute(connection.as_mut()).await?.rows_affected()
             }
@@ -115,6 +120,16 @@ impl Link {
                 query.execute(connection.as_mut()).await?.rows_affected()
             }
         })
+    }
+
+    /// The rows of commands of this house that have no values, or have them written out.
+    pub(super) async fn query(&mut self, sql: &str) -> Result<Vec<Row>, sqlx::Error> {
+        let sql = sqlx::raw_sql(AssertSqlSafe(sql));
+        match self {
+            Self::Sqlite(connection) => connection.fetch_all(sql).await?.iter().map(cells).collect(),
+            Self::Mysql(connection) => connection.fetch_all(sql).await?.iter().map(cells).collect(),
+            Self::Postgres(connection) => connection.fetch_all(sql).await?.iter().map(cells).collect(),
+        }
     }
 
     /// Runs commands of this house that have no values and no rows.

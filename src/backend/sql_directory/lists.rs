@@ -1,14 +1,14 @@
 //! What lists, pages and the audit ask for.
 
-use super::SqlDirectory;
 use super::calls::read;
+use super::lanes::Lanes;
 use super::rows::{AUDIT, GROUP, USER, digest_of, entry_of, group_of, user_of};
 use super::statement::{Dialect, Row, Statement, Value};
 use crate::directory::{
     AuditPage, AuditQuery, DirectoryError, GroupPage, GroupQuery, UserOrder, UserPage, UserQuery, fold,
 };
 
-impl SqlDirectory {
+impl Lanes {
     pub(super) async fn user_page(&self, query: &UserQuery) -> Result<UserPage, DirectoryError> {
         let filter = filter(query, self.dialect);
         let total = self.total("directory_user", &filter).await?;

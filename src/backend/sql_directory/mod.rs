@@ -10,13 +10,17 @@
 //! One implementation: numbers and bytes are all that is stored and compared,
 //! digests stand where a text has to be found, and [`statement::Dialect`] knows
 //! the few words that differ. A transaction holds the row that counts the
-//! sequence ([`writing`]), so that all replicas write one after the other.
+//! sequence ([`writing`]), so that all replicas write one after the other; the
+//! writes of one replica wait for their one connection in the order they came,
+//! and hold none meanwhile. Each call runs on the thread of [`engine`].
 
 mod address;
 mod calls;
 mod changes;
+mod engine;
 mod groups;
 mod lane;
+mod lanes;
 mod link;
 mod lists;
 mod rows;
@@ -25,19 +29,21 @@ mod statement;
 mod upkeep;
 mod writing;
 
-use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::address::{SqlAddress, SqlOpenError};
 pub use self::schema::Migrated;
 
-use self::calls::{read, within, write};
-use self::changes::{Reports, of_key, of_reports, reported};
+use self::calls::{read, write};
+use self::changes::{Reports, of_key};
+use self::engine::Engine;
 use self::groups::{ChangeGroup, CreateGroup, CreateToken, DeleteGroup, RevokeToken};
-use self::lane::Lane;
+use self::lane::{Lane, Lent};
+use self::lanes::{Lanes, users};
 use self::link::Use;
-use self::rows::{GROUP, TOKEN, USER, digest_of, group_of, token_of, user_of};
-use self::statement::{Dialect, Statement};
+use self::rows::{GROUP, TOKEN, digest_of, group_of, token_of};
+use self::statement::Statement;
 use self::upkeep::{Plain, Probe, Sweep};
 use self::writing::Work;
 use super::sqlite_store::schema as file;
@@ -64,16 +70,13 @@ const WRITES: usize = 1;
 
 /// The directory in a database.
 pub struct SqlDirectory {
-    dialect: Dialect,
-    checks: Lane,
-    follows: Lane,
-    reads: Lane,
-    writes: Lane,
+    lanes: Arc<Lanes>,
+    engine: Engine,
 }
 
 impl std::fmt::Debug for SqlDirectory {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SqlDirectory").field("dialect", &self.dialect).finish_non_exhaustive()
+        f.debug_struct("SqlDirectory").field("dialect", &self.lanes.dialect).finish_non_exhaustive()
     }
 }
 
@@ -95,17 +98,21 @@ impl SqlDirectory {
     pub async fn open_existing(address: &SqlAddress) -> Result<Self, SqlOpenError> {
         Self::migrate_existing(address).await?;
         let target = address.target()?;
-        let checks = Lane::new(target.clone(), Use::Reading, CHECKS);
-        // To connect may take longer than the first check waits.
-        let first = tokio::time::timeout(CALL, checks.lend()).await.unwrap_or(Err(sqlx::Error::PoolTimedOut));
-        first.map_err(SqlOpenError::Unreachable)?.bring_back();
-        Ok(Self {
+        let lanes = Arc::new(Lanes {
             dialect: target.dialect(),
-            checks,
+            checks: Lane::new(target.clone(), Use::Reading, CHECKS),
             follows: Lane::new(target.clone(), Use::Reading, FOLLOWS),
             reads: Lane::new(target.clone(), Use::Reading, READS),
             writes: Lane::new(target, Use::Writing, WRITES),
-        })
+        });
+        let engine = Engine::start().map_err(SqlOpenError::Thread)?;
+        let directory = Self { lanes, engine };
+        // To connect may take longer than the first check waits.
+        let lanes = Arc::clone(&directory.lanes);
+        let first = async move { lanes.checks.lend().await.map(Lent::bring_back) };
+        let first = directory.engine.run(CALL, &directory.lanes.checks, first).await;
+        first.unwrap_or(Err(sqlx::Error::PoolTimedOut)).map_err(SqlOpenError::Unreachable)?;
+        Ok(directory)
     }
 
     /// Brings the tables up to date, and says from which version.
@@ -131,75 +138,51 @@ impl SqlDirectory {
         schema::migrate(&address.target()?).await
     }
 
-    async fn write<W: Work>(&self, work: W) -> Result<W::Output, DirectoryError> {
-        within(CALL, &self.writes, write(&self.writes, self.dialect, &work)).await
+    async fn call<T, F>(
+        &self,
+        limit: Duration,
+        lane: fn(&Lanes) -> &Lane,
+        work: impl FnOnce(Arc<Lanes>) -> F,
+    ) -> Result<T, DirectoryError>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, DirectoryError>> + Send + 'static,
+    {
+        let ended = self.engine.run(limit, lane(&self.lanes), work(Arc::clone(&self.lanes))).await;
+        ended.unwrap_or_else(|why| Err(DirectoryError::Unavailable(Box::new(why))))
     }
 
-    async fn find_user(&self, whom: UserRef) -> Result<Option<User>, DirectoryError> {
-        let condition = match &whom {
-            UserRef::Id(id) => Statement::new("id = ?").bind(id.as_bytes()),
-            UserRef::Key(key) => of_key(key),
-        };
-        within(CALL, &self.reads, async { Ok(users(&self.reads, condition).await?.pop()) }).await
+    async fn check<T, F>(&self, work: impl FnOnce(Arc<Lanes>) -> F) -> Result<T, DirectoryError>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, DirectoryError>> + Send + 'static,
+    {
+        self.call(CHECK, |lanes| &lanes.checks, work).await
     }
 
-    async fn following(&self, after: u64, limit: usize) -> Result<Changes, DirectoryError> {
-        // Read before the users: whatever is counted up to here is visible then. Who
-        // changed once more in between is among them by that change.
-        let through = self.count(&self.follows).await?;
-        let some = i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1);
-        let later = Statement::new("sequence > ? ORDER BY sequence LIMIT ?");
-        let mut users = users(&self.follows, later.bind(after).bind(some)).await?;
-        let is_all = users.len() <= limit;
-        users.truncate(limit);
-        let last = users.last().map_or(after, |user| user.sequence);
-        let users = users.into_iter().map(|user| (user.key.clone(), Standing::of(&user))).collect();
-        Ok(Changes { users, through: if is_all { through.max(last) } else { last } })
+    async fn read<T, F>(&self, work: impl FnOnce(Arc<Lanes>) -> F) -> Result<T, DirectoryError>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, DirectoryError>> + Send + 'static,
+    {
+        self.call(CALL, |lanes| &lanes.reads, work).await
     }
 
-    async fn count(&self, lane: &Lane) -> Result<u64, DirectoryError> {
-        let rows = read(lane, &Statement::new("SELECT value FROM directory_sequence WHERE id = 1")).await?;
-        rows.into_iter().next().ok_or(DirectoryError::Corrupt)?.count()
+    async fn write<W: Work + Send + 'static>(&self, work: W) -> Result<W::Output, DirectoryError> {
+        let written = move |lanes: Arc<Lanes>| async move { write(&lanes.writes, lanes.dialect, &work).await };
+        self.call(CALL, |lanes| &lanes.writes, written).await
     }
-
-    /// What reports would come to.
-    async fn rehearse(&self, reports: &[ReportRequest], now: UnixTime) -> Result<Vec<Changed>, DirectoryError> {
-        let mut sequence = self.count(&self.reads).await?;
-        let mut known: HashMap<UserKey, User> = HashMap::new();
-        let mut all = Vec::with_capacity(reports.len());
-        for some in reports.chunks(REPORTS) {
-            for user in users(&self.reads, of_reports(some)).await? {
-                known.entry(user.key.clone()).or_insert(user);
-            }
-            for one in some {
-                let (changed, _) = reported(&known, one, now, |before, after| {
-                    sequence = sequence.saturating_add(1);
-                    let version = before.map_or(0, |user| user.version).saturating_add(1);
-                    User { version, sequence, ..after }
-                });
-                known.extend(changed.after.clone().map(|after| (one.key.clone(), after)));
-                all.push(changed);
-            }
-        }
-        Ok(all)
-    }
-}
-
-async fn users(lane: &Lane, condition: Statement) -> Result<Vec<User>, DirectoryError> {
-    let Statement { sql, values, is_kept } = condition;
-    let sql = format!("SELECT {USER} FROM directory_user WHERE {sql}");
-    let rows = read(lane, &Statement { sql, values, is_kept }).await?;
-    rows.into_iter().map(|mut row| user_of(&mut row)).collect()
 }
 
 impl UserDirectory for SqlDirectory {
     fn kind(&self) -> &'static str {
-        self.dialect.name()
+        self.lanes.dialect.name()
     }
 
     fn standing(&self, key: UserKey) -> DirectoryFuture<'_, Option<Standing>> {
-        let found = async move { Ok(users(&self.checks, of_key(&key)).await?.pop().map(|user| Standing::of(&user))) };
-        Box::pin(within(CHECK, &self.checks, found))
+        Box::pin(self.check(move |lanes| async move {
+            Ok(users(&lanes.checks, of_key(&key)).await?.pop().map(|user| Standing::of(&user)))
+        }))
     }
 
     fn access_token(&self, hash: TokenHash) -> DirectoryFuture<'_, Option<StoredAccessToken>> {
@@ -207,8 +190,8 @@ impl UserDirectory for SqlDirectory {
             "SELECT {TOKEN}, u.provider, u.subject, u.sequence FROM directory_token t \
              JOIN directory_user u ON u.id = t.owner WHERE t.hash = ?"
         );
-        Box::pin(within(CHECK, &self.checks, async move {
-            let rows = read(&self.checks, &Statement::new(sql).bind(&hash.0)).await?;
+        Box::pin(self.check(move |lanes| async move {
+            let rows = read(&lanes.checks, &Statement::new(sql).bind(&hash.0)).await?;
             let Some(mut row) = rows.into_iter().next() else { return Ok(None) };
             let token = token_of(&mut row)?;
             let provider = crate::types::ProviderId::new(&row.text()?);
@@ -218,19 +201,21 @@ impl UserDirectory for SqlDirectory {
     }
 
     fn changes(&self, after: u64, limit: usize) -> DirectoryFuture<'_, Changes> {
-        Box::pin(within(CHECK, &self.follows, self.following(after, limit)))
+        let followed = move |lanes: Arc<Lanes>| async move { lanes.following(after, limit).await };
+        Box::pin(self.call(CHECK, |lanes| &lanes.follows, followed))
     }
 
     fn sequence(&self) -> DirectoryFuture<'_, u64> {
-        Box::pin(within(CHECK, &self.follows, self.count(&self.follows)))
+        let counted = |lanes: Arc<Lanes>| async move { lanes.count(&lanes.follows).await };
+        Box::pin(self.call(CHECK, |lanes| &lanes.follows, counted))
     }
 
     fn user(&self, whom: UserRef) -> DirectoryFuture<'_, Option<User>> {
-        Box::pin(self.find_user(whom))
+        Box::pin(self.read(move |lanes| async move { lanes.find_user(whom).await }))
     }
 
     fn users(&self, query: UserQuery) -> DirectoryFuture<'_, UserPage> {
-        Box::pin(within(CALL, &self.reads, async move { self.user_page(&query).await }))
+        Box::pin(self.read(move |lanes| async move { lanes.user_page(&query).await }))
     }
 
     fn change(&self, request: ChangeRequest) -> DirectoryFuture<'_, Changed> {
@@ -244,32 +229,31 @@ impl UserDirectory for SqlDirectory {
         dry_run: bool,
         now: UnixTime,
     ) -> DirectoryFuture<'_, Vec<Changed>> {
-        Box::pin(async move {
-            if dry_run {
-                return within(REPORT, &self.reads, self.rehearse(&reports, now)).await;
+        if dry_run {
+            let rehearsed = move |lanes: Arc<Lanes>| async move { lanes.rehearse(&reports, now).await };
+            return Box::pin(self.call(REPORT, |lanes| &lanes.reads, rehearsed));
+        }
+        let written = move |lanes: Arc<Lanes>| async move {
+            let mut all = Vec::with_capacity(reports.len());
+            for some in reports.chunks(REPORTS) {
+                let some = Reports { reports: some, actor: &actor, now };
+                all.extend(write(&lanes.writes, lanes.dialect, &some).await?);
             }
-            let all = async {
-                let mut all = Vec::with_capacity(reports.len());
-                for some in reports.chunks(REPORTS) {
-                    let some = Reports { reports: some, actor: &actor, now };
-                    all.extend(write(&self.writes, self.dialect, &some).await?);
-                }
-                Ok(all)
-            };
-            within(REPORT, &self.writes, all).await
-        })
+            Ok(all)
+        };
+        Box::pin(self.call(REPORT, |lanes| &lanes.writes, written))
     }
 
     fn group(&self, id: GroupId) -> DirectoryFuture<'_, Option<Group>> {
         let select = Statement::new(format!("SELECT {GROUP} FROM directory_group WHERE id = ?")).bind(id.as_bytes());
-        Box::pin(within(CALL, &self.reads, async move {
-            let rows = read(&self.reads, &select).await?;
+        Box::pin(self.read(move |lanes| async move {
+            let rows = read(&lanes.reads, &select).await?;
             rows.into_iter().next().map(|mut row| group_of(&mut row)).transpose()
         }))
     }
 
     fn groups(&self, query: GroupQuery) -> DirectoryFuture<'_, GroupPage> {
-        Box::pin(within(CALL, &self.reads, async move { self.group_page(&query).await }))
+        Box::pin(self.read(move |lanes| async move { lanes.group_page(&query).await }))
     }
 
     fn members(&self, id: GroupId, after: Option<UserId>, limit: usize) -> DirectoryFuture<'_, Vec<(UserId, String)>> {
@@ -280,8 +264,8 @@ impl UserDirectory for SqlDirectory {
         let select = select.bind(id.as_bytes()).given(" AND m.user_id > ?", after.as_ref().map(|id| id.as_bytes()));
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let select = select.sql(" ORDER BY m.user_id LIMIT ?").bind(limit);
-        Box::pin(within(CALL, &self.reads, async move {
-            let rows = read(&self.reads, &select).await?;
+        Box::pin(self.read(move |lanes| async move {
+            let rows = read(&lanes.reads, &select).await?;
             rows.into_iter().map(|mut row| Ok((UserId::from_bytes(row.bytes()?), row.text()?))).collect()
         }))
     }
@@ -314,8 +298,8 @@ impl UserDirectory for SqlDirectory {
     fn access_tokens(&self, owner: UserId) -> DirectoryFuture<'_, Vec<AccessToken>> {
         let sql = format!("SELECT {TOKEN} FROM directory_token t WHERE t.owner = ? ORDER BY t.created_at DESC, t.id");
         let select = Statement::new(sql).bind(owner.as_bytes());
-        Box::pin(within(CALL, &self.reads, async move {
-            let rows = read(&self.reads, &select).await?;
+        Box::pin(self.read(move |lanes| async move {
+            let rows = read(&lanes.reads, &select).await?;
             rows.into_iter().map(|mut row| token_of(&mut row)).collect()
         }))
     }
@@ -353,14 +337,14 @@ impl UserDirectory for SqlDirectory {
     }
 
     fn audit(&self, query: AuditQuery) -> DirectoryFuture<'_, AuditPage> {
-        Box::pin(within(CALL, &self.reads, async move { self.audit_page(&query).await }))
+        Box::pin(self.read(move |lanes| async move { lanes.audit_page(&query).await }))
     }
 
     fn bookmark(&self, name: String) -> DirectoryFuture<'_, Option<String>> {
         let select =
             Statement::new("SELECT value FROM directory_bookmark WHERE name_digest = ?").bind(&digest_of(&name));
-        Box::pin(within(CALL, &self.reads, async move {
-            read(&self.reads, &select).await?.into_iter().next().map(|mut row| row.text()).transpose()
+        Box::pin(self.read(move |lanes| async move {
+            read(&lanes.reads, &select).await?.into_iter().next().map(|mut row| row.text()).transpose()
         }))
     }
 
@@ -370,7 +354,7 @@ impl UserDirectory for SqlDirectory {
             Some(value) => Statement::new("INSERT INTO directory_bookmark (name_digest, value) VALUES (?, ?)")
                 .bind(&name)
                 .bind(value)
-                .sql(&self.dialect.on_conflict("name_digest", &["value"])),
+                .sql(&self.lanes.dialect.on_conflict("name_digest", &["value"])),
             None => Statement::new("DELETE FROM directory_bookmark WHERE name_digest = ?").bind(&name),
         };
         Box::pin(self.write(Plain(vec![statement])))
@@ -381,16 +365,14 @@ impl UserDirectory for SqlDirectory {
     }
 
     fn sweep(&self, now: UnixTime) -> DirectoryFuture<'_, ()> {
-        Box::pin(async move {
-            let all = async {
-                for _ in 0..upkeep::SWEEP_STEPS {
-                    if write(&self.writes, self.dialect, &Sweep { now }).await? {
-                        break;
-                    }
+        let swept = move |lanes: Arc<Lanes>| async move {
+            for _ in 0..upkeep::SWEEP_STEPS {
+                if write(&lanes.writes, lanes.dialect, &Sweep { now }).await? {
+                    break;
                 }
-                Ok(())
-            };
-            within(CALL, &self.writes, all).await
-        })
+            }
+            Ok(())
+        };
+        Box::pin(self.call(CALL, |lanes| &lanes.writes, swept))
     }
 }

@@ -59,19 +59,17 @@ impl<'a> Writing<'a> {
             Dialect::Mysql => ("START TRANSACTION", " FOR UPDATE"),
             Dialect::Postgres => ("BEGIN ISOLATION LEVEL READ COMMITTED", " FOR UPDATE"),
         };
-        link.command(begin).await?;
-        let row = link.row(Statement::new(COUNT).sql(end)).await?;
-        let sequence = row.ok_or(DirectoryError::Corrupt)?.count()?;
+        let rows = link.query(&format!("{begin}; {COUNT}{end}")).await?;
+        let sequence = rows.into_iter().next().ok_or(DirectoryError::Corrupt)?.count()?;
         Ok(Self { link, dialect, sequence, begun_at: sequence })
     }
 
-    /// Everything up to the commit.
-    pub(super) async fn finish(self) -> Result<(), Failure> {
-        if self.sequence != self.begun_at {
-            let count = Statement::new("UPDATE directory_sequence SET value = ? WHERE id = 1").bind(self.sequence);
-            self.link.run(count).await?;
+    /// The commands that end it. They go out together: others wait for the row.
+    pub(super) fn commit(self) -> String {
+        if self.sequence == self.begun_at {
+            return "COMMIT".to_owned();
         }
-        Ok(())
+        format!("UPDATE directory_sequence SET value = {} WHERE id = 1; COMMIT", self.sequence)
     }
 
     /// The next sequence.

@@ -12,7 +12,7 @@ use super::stage::{
 use super::tokens::new_token;
 use crate::stores::at_once;
 
-const MANY: usize = 24;
+const MANY: usize = 40;
 
 /// Handles of two replicas in turn.
 async fn replicas(stage: &impl DirectoryUnderTest) -> Arc<[Arc<dyn UserDirectory>]> {
