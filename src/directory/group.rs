@@ -139,7 +139,9 @@ impl GroupChange {
         let mut members =
             self.members.as_ref().map_or_else(|| members.clone(), |members| members.iter().copied().collect());
         members.extend(&self.add);
-        members.retain(|member| !self.remove.contains(member));
+        for member in &self.remove {
+            members.remove(member);
+        }
         members
     }
 

@@ -23,6 +23,9 @@ impl Patch {
         let mut resource = resource;
         for operation in &self.operations {
             operation.apply(&mut resource, schema)?;
+            // Before the next one works on it: what is merged is bounded, and so is the work.
+            shape::check_extent(&resource, schema)?;
+            shape::check_size(&resource)?;
         }
         shape::read(resource, schema)
     }

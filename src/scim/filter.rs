@@ -14,6 +14,8 @@ const LONGEST: usize = 4096;
 const DEEPEST: usize = 16;
 /// How many comparisons one may have.
 const MOST_TERMS: usize = 64;
+/// How many the value filter of a PATCH may have: each value is held against it.
+const MOST_SELECT_TERMS: usize = 20;
 
 /// What resources are looked for by.
 #[derive(Debug, Clone, PartialEq)]
@@ -111,6 +113,7 @@ struct Parser<'t, 's> {
     tokens: Tokens<'t>,
     schema: &'s ResourceSchema,
     terms: usize,
+    most_terms: usize,
 }
 
 impl Filter {
@@ -119,7 +122,7 @@ impl Filter {
     /// # Errors
     /// When it is none, is too long or too deep, or compares what cannot be compared.
     pub fn parse(text: &str, schema: &ResourceSchema) -> Result<Self, ScimError> {
-        let mut parser = Parser::new(text, schema)?;
+        let mut parser = Parser::new(text, schema, MOST_TERMS)?;
         let filter = parser.either(Scope::Resource(schema), 0)?;
         parser.expect(&Token::End, "`and`, `or` or the end")?;
         Ok(filter)
@@ -131,7 +134,7 @@ impl Filter {
         schema: &ResourceSchema,
         of: Option<&'static Attribute>,
     ) -> Result<Self, ScimError> {
-        let mut parser = Parser::new(text, schema)?;
+        let mut parser = Parser::new(text, schema, MOST_SELECT_TERMS)?;
         let filter = parser.either(Scope::Values(of), 0)?;
         parser.expect(&Token::End, "`]`")?;
         Ok(filter)
@@ -168,6 +171,15 @@ impl Filter {
         })
     }
 
+    /// How many comparisons it has, those in brackets aside.
+    pub(super) fn terms(&self) -> usize {
+        match self {
+            Self::And(filters) | Self::Or(filters) => filters.iter().map(Self::terms).sum(),
+            Self::Not(filter) => filter.terms(),
+            Self::Has(_) => 1,
+        }
+    }
+
     /// How often it speaks of this attribute of the core.
     #[must_use]
     pub fn mentions(&self, name: &str) -> usize {
@@ -180,11 +192,11 @@ impl Filter {
 }
 
 impl<'t, 's> Parser<'t, 's> {
-    fn new(text: &'t str, schema: &'s ResourceSchema) -> Result<Self, ScimError> {
+    fn new(text: &'t str, schema: &'s ResourceSchema, most_terms: usize) -> Result<Self, ScimError> {
         if text.len() > LONGEST {
             return Err(invalid(format!("the filter is longer than {LONGEST} bytes")));
         }
-        Ok(Self { tokens: Tokens::new(text), schema, terms: 0 })
+        Ok(Self { tokens: Tokens::new(text), schema, terms: 0, most_terms })
     }
 
     fn expect(&mut self, wanted: &Token<'_>, name: &str) -> Result<(), ScimError> {
@@ -232,8 +244,8 @@ impl<'t, 's> Parser<'t, 's> {
 
     fn term(&mut self, word: &str, scope: Scope<'_>, depth: usize) -> Result<Filter, ScimError> {
         self.terms = self.terms.saturating_add(1);
-        if self.terms > MOST_TERMS {
-            return Err(invalid(format!("the filter has more than {MOST_TERMS} comparisons")));
+        if self.terms > self.most_terms {
+            return Err(invalid(format!("the filter has more than {} comparisons", self.most_terms)));
         }
         let (mut path, known) = self.path(word, scope)?;
         let mut select = None;

@@ -61,6 +61,12 @@ impl Patch {
     /// When an operation cannot be done to a group.
     pub fn group_change(&self) -> Result<GroupChange, ScimError> {
         let mut change = GroupChange::default();
+        // Those of all operations, before any of them is looked for among the others.
+        let named = self.operations.iter().map(Operation::named_members);
+        if named.sum::<usize>() > GROUPS.most_values {
+            let why = format!("a request names too many members: {} at most", GROUPS.most_values);
+            return Err(ScimError::new(ScimType::TooMany, why));
+        }
         for operation in &self.operations {
             operation.change_group(&mut change)?;
         }
@@ -69,6 +75,17 @@ impl Patch {
 }
 
 impl Operation {
+    /// How many members it names.
+    fn named_members(&self) -> usize {
+        let Self { action: _, target, value } = self;
+        let selected = target.select.as_ref().map_or(0, Filter::terms);
+        if target.path.is("members") {
+            value.iter().map(|value| values(value).len()).sum::<usize>() + selected
+        } else {
+            0
+        }
+    }
+
     fn change_group(&self, change: &mut GroupChange) -> Result<(), ScimError> {
         let Self { action, target, value } = self;
         let value = value.as_ref().filter(|value| !value.is_null());

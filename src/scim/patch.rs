@@ -5,10 +5,11 @@ use serde_json::{Map, Value};
 use super::error::{ScimError, ScimType, shown};
 use super::filter::{Filter, canonical_part};
 use super::path::{AttributePath, is_name};
-use super::schema::{Attribute, Mutability, PATCH, ResourceSchema};
+use super::schema::{Attribute, Mutability, PATCH, ResourceSchema, USERS};
+use super::shape;
 
-/// How many operations one PATCH may have.
-const MOST: usize = 1000;
+/// How many comparisons the value filters of one PATCH may have together, where it may not have more operations.
+const MOST_TERMS: usize = 200;
 
 /// A PATCH: its operations in their order.
 #[derive(Debug, Clone, PartialEq)]
@@ -64,15 +65,41 @@ impl Patch {
         let Some(Value::Array(written)) = take(&mut body, "Operations") else {
             return Err(syntax("`Operations` has to be a list"));
         };
-        if written.is_empty() || written.len() > MOST {
-            return Err(syntax(format!("`Operations` has to have 1 to {MOST} entries")));
+        if written.is_empty() {
+            return Err(syntax("`Operations` has to have an entry"));
         }
         let mut operations = Vec::new();
+        check_operations(written.len(), schema)?;
         for operation in written {
             read_operation(operation, schema, &mut operations)?;
+            check_operations(operations.len(), schema)?;
+        }
+        let terms = operations.iter().filter_map(|operation| operation.target.select.as_ref()).map(Filter::terms);
+        // One in each operation is what clients write.
+        let most = MOST_TERMS.max(schema.most_operations);
+        if terms.sum::<usize>() > most {
+            let why = format!("the filters of a PATCH have too many comparisons: {most} at most");
+            return Err(ScimError::new(ScimType::TooMany, why));
         }
         Ok(Self { operations })
     }
+}
+
+fn check_operations(count: usize, schema: &ResourceSchema) -> Result<(), ScimError> {
+    let most = schema.most_operations;
+    if count > most {
+        let why =
+            format!("a PATCH has too many operations: {most} at most, an attribute in a value without path is one");
+        return Err(ScimError::new(ScimType::TooMany, why));
+    }
+    Ok(())
+}
+
+/// That what is written is no more than a resource may hold, before it is copied into one.
+fn check_written(path: &AttributePath, value: &Value, schema: &ResourceSchema) -> Result<(), ScimError> {
+    let name = path.extension.as_deref().unwrap_or(&path.name);
+    shape::check_value(name, value, schema)?;
+    if schema.name == USERS.name { shape::check_size(value) } else { Ok(()) }
 }
 
 fn read_operation(written: Value, schema: &ResourceSchema, operations: &mut Vec<Operation>) -> Result<(), ScimError> {
@@ -91,6 +118,7 @@ fn read_operation(written: Value, schema: &ResourceSchema, operations: &mut Vec<
             if action != Action::Remove && value.is_none() {
                 return Err(ScimError::new(ScimType::InvalidValue, "the operation has no `value`"));
             }
+            value.iter().try_for_each(|value| check_written(&target.path, value, schema))?;
             operations.push(Operation { action, target, value });
         }
         None | Some(Value::Null) if action == Action::Remove => {
@@ -100,11 +128,13 @@ fn read_operation(written: Value, schema: &ResourceSchema, operations: &mut Vec<
             let Some(Value::Object(members)) = value else {
                 return Err(ScimError::new(ScimType::InvalidValue, "without a `path`, `value` has to be an object"));
             };
+            check_operations(members.len(), schema)?;
             for (name, value) in members {
                 let is_schemas = name.eq_ignore_ascii_case("schemas");
                 let target = if is_schemas { None } else { Some(Target::parse(&name, schema)?) };
                 // A client that sends back what it read says nothing by these.
                 if let Some(target) = target.filter(|target| refuse_read_only(target, schema).is_ok()) {
+                    check_written(&target.path, &value, schema)?;
                     operations.push(Operation { action, target, value: Some(value) });
                 }
             }

@@ -243,6 +243,10 @@ pub struct ResourceSchema {
     pub attributes: &'static [Attribute],
     /// The URN of the extension, and its attributes.
     pub extension: Option<(&'static str, &'static [Attribute])>,
+    /// How many values one attribute may have in a request, those in its values counted too.
+    pub most_values: usize,
+    /// How many operations one PATCH may have.
+    pub most_operations: usize,
 }
 
 /// Users.
@@ -252,11 +256,20 @@ pub const USERS: ResourceSchema = ResourceSchema {
     urn: USER,
     attributes: USER_ATTRIBUTES,
     extension: Some((ENTERPRISE, ENTERPRISE_ATTRIBUTES)),
+    most_values: 100,
+    most_operations: 100,
 };
 
 /// Groups.
-pub const GROUPS: ResourceSchema =
-    ResourceSchema { name: "Group", endpoint: "/Groups", urn: GROUP, attributes: GROUP_ATTRIBUTES, extension: None };
+pub const GROUPS: ResourceSchema = ResourceSchema {
+    name: "Group",
+    endpoint: "/Groups",
+    urn: GROUP,
+    attributes: GROUP_ATTRIBUTES,
+    extension: None,
+    most_values: 10_000,
+    most_operations: 1000,
+};
 
 impl ResourceSchema {
     /// The attribute called `name`, without case.

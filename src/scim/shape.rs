@@ -5,10 +5,12 @@ use serde_json::{Map, Value, json};
 
 use super::error::{ScimError, ScimType, shown};
 use super::path::is_urn;
-use super::schema::{Attribute, Kind, Mutability, ResourceSchema};
+use super::schema::{Attribute, Kind, Mutability, ResourceSchema, USERS};
 
 /// The largest resource, in bytes of JSON.
 const LARGEST: usize = 64 * 1024;
+/// How many attributes one object may have.
+const MOST_ATTRIBUTES: usize = 200;
 
 /// Reads a resource: attributes that the service alone writes are left out, as
 /// is what is never kept; those that no schema knows stay as they are.
@@ -16,6 +18,7 @@ const LARGEST: usize = 64 * 1024;
 /// # Errors
 /// When a value is of the wrong kind, a name stands twice, or there is too much.
 pub(super) fn read(written: Map<String, Value>, schema: &ResourceSchema) -> Result<Map<String, Value>, ScimError> {
+    check_extent(&written, schema)?;
     let mut resource = Map::new();
     for (name, value) in written {
         if name.eq_ignore_ascii_case("schemas") {
@@ -39,11 +42,70 @@ pub(super) fn read(written: Map<String, Value>, schema: &ResourceSchema) -> Resu
             insert_once(&mut resource, name, value)?;
         }
     }
-    let size = serde_json::to_vec(&resource).map_or(usize::MAX, |text| text.len());
+    // A user goes into the directory whole; of a group only the names and members do.
+    if schema.name == USERS.name {
+        check_size(&resource)?;
+    }
+    Ok(resource)
+}
+
+/// That a resource has no more in it than is worked on: looked at before any
+/// work that grows faster than what is in it.
+///
+/// # Errors
+/// When an attribute has too many values, or an object too many attributes.
+pub(super) fn check_extent(written: &Map<String, Value>, schema: &ResourceSchema) -> Result<(), ScimError> {
+    check_attributes(written)?;
+    for (name, value) in written {
+        check_value(name, value, schema)?;
+    }
+    Ok(())
+}
+
+/// The same for the value of one attribute.
+///
+/// # Errors
+/// As [`check_extent`].
+pub(super) fn check_value(name: &str, value: &Value, schema: &ResourceSchema) -> Result<(), ScimError> {
+    let is_dropped = schema.attribute(name).is_some_and(|known| known.mutability == Mutability::ReadOnly);
+    if !is_dropped && count_values(value)? > schema.most_values {
+        let why = format!("{} has too many values: {} at most", shown(name), schema.most_values);
+        return Err(ScimError::new(ScimType::InvalidValue, why));
+    }
+    Ok(())
+}
+
+/// That a resource, or what is written into one, is not too large to keep.
+///
+/// # Errors
+/// When it is.
+pub(super) fn check_size(written: &impl serde::Serialize) -> Result<(), ScimError> {
+    let size = serde_json::to_vec(written).map_or(usize::MAX, |text| text.len());
     if size > LARGEST {
         return Err(ScimError::new(ScimType::InvalidValue, format!("a resource has {LARGEST} bytes at most")));
     }
-    Ok(resource)
+    Ok(())
+}
+
+/// How many values the lists in `value` have, at any depth.
+fn count_values(value: &Value) -> Result<usize, ScimError> {
+    let (own, within): (usize, Vec<&Value>) = match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => return Ok(0),
+        Value::Array(values) => (values.len(), values.iter().collect()),
+        Value::Object(members) => {
+            check_attributes(members)?;
+            (0, members.values().collect())
+        }
+    };
+    within.into_iter().try_fold(own, |sum, value| Ok(sum.saturating_add(count_values(value)?)))
+}
+
+fn check_attributes(members: &Map<String, Value>) -> Result<(), ScimError> {
+    if members.len() > MOST_ATTRIBUTES {
+        let why = format!("an object has too many attributes: {MOST_ATTRIBUTES} at most");
+        return Err(ScimError::new(ScimType::InvalidValue, why));
+    }
+    Ok(())
 }
 
 fn read_members(

@@ -176,7 +176,6 @@ fn a_patch_says_whether_somebody_is_active_only_where_it_names_it() {
         (json!([{ "op": "replace", "path": "active", "value": true }]), Some(false)),
         (json!([{ "op": "replace", "path": "Active", "value": "False" }]), Some(true)),
         (json!([{ "op": "replace", "value": { "active": false, "title": "T" } }]), Some(true)),
-        (json!([{ "op": "remove", "path": "active" }]), Some(false)),
     ] {
         let patch = Patch::parse(object(&patch_of(&operations)), &USERS).expect("a patch");
         let report = WrittenUser::patched(&patch, &before).expect("a user").report(Some(&before), now());
@@ -280,6 +279,102 @@ fn bodies_that_are_no_user_or_group_are_refused() {
     }
     let twice = json!({ "displayName": "a", "members": [{ "value": id }, { "value": id, "type": "User" }] });
     assert_eq!(WrittenGroup::parse(object(&twice)).expect("a group").members.len(), 1);
+}
+
+/// What would grow with the square of a request is refused by its number.
+#[test]
+fn more_than_is_worked_on_is_refused_before_the_work() {
+    let before = created(&json!({ "userName": "a" }));
+    let mails = |many: usize| json!((0..many).map(|n| json!({ "value": format!("{n}@x") })).collect::<Vec<_>>());
+    let attributes = |many: usize| Value::Object((0..many).map(|n| (format!("a{n}"), json!(n))).collect());
+    let repeated = |many: usize, operation: Value| Value::from(vec![operation; many]);
+    let select = |terms: usize| format!("emails[{}]", vec!["value co \"z\""; terms].join(" or "));
+    let title = json!({ "op": "add", "path": "title", "value": "T" });
+    let text = |bytes: usize| json!({ "op": "add", "path": "x", "value": { "y": "x".repeat(bytes) } });
+    let put = |value: Value| json!([{ "op": "add", "path": "emails", "value": value }]);
+    let remove = |terms: usize| json!({ "op": "remove", "path": select(terms) });
+    let twice = json!([
+        { "op": "add", "path": "emails", "value": mails(100) },
+        { "op": "add", "path": "emails", "value": { "value": "more" } },
+        { "op": "remove", "path": "emails" },
+    ]);
+    for (what, operations, kind) in [
+        ("100 values", put(mails(100)), None),
+        ("101 values", put(mails(101)), Some(ScimType::InvalidValue)),
+        ("101 values in steps", twice, Some(ScimType::InvalidValue)),
+        (
+            "101 values without a path",
+            json!([{ "op": "add", "value": { "emails": mails(101) } }]),
+            Some(ScimType::InvalidValue),
+        ),
+        (
+            "101 values to take away",
+            json!([{ "op": "remove", "path": "emails", "value": mails(101) }]),
+            Some(ScimType::InvalidValue),
+        ),
+        (
+            "101 values of what no schema knows",
+            json!([{ "op": "add", "path": "x", "value": mails(101) }]),
+            Some(ScimType::InvalidValue),
+        ),
+        ("values in values", put(json!([{ "value": "a", "x": mails(100) }])), Some(ScimType::InvalidValue)),
+        ("100 operations", repeated(100, title.clone()), None),
+        ("101 operations", repeated(101, title), Some(ScimType::TooMany)),
+        ("101 operations without a path", json!([{ "op": "add", "value": attributes(101) }]), Some(ScimType::TooMany)),
+        (
+            "201 attributes",
+            json!([{ "op": "add", "path": "x", "value": attributes(201) }]),
+            Some(ScimType::InvalidValue),
+        ),
+        ("20 comparisons", json!([remove(20)]), None),
+        ("21 comparisons", json!([remove(21)]), Some(ScimType::InvalidFilter)),
+        ("200 comparisons in all", repeated(10, remove(20)), None),
+        ("220 comparisons in all", repeated(11, remove(20)), Some(ScimType::TooMany)),
+        ("60 KiB", json!([text(60 * 1024)]), None),
+        ("65 KiB", json!([text(65 * 1024), { "op": "remove", "path": "x" }]), Some(ScimType::InvalidValue)),
+    ] {
+        let patched = Patch::parse(object(&patch_of(&operations)), &USERS)
+            .and_then(|patch| WrittenUser::patched(&patch, &before));
+        assert_eq!(patched.as_ref().err().and_then(|error| error.kind), kind, "{what}: {:?}", patched.as_ref().err());
+        assert!(patched.is_err() == kind.is_some(), "{what}");
+        let many = patched.err().is_none_or(|error| {
+            ["too many", "more than", "bytes at most"].iter().any(|word| error.detail.contains(word))
+        });
+        assert!(many, "{what} does not say what is too many");
+    }
+    for (what, body, holds) in [
+        ("100 values", json!({ "userName": "a", "emails": mails(100) }), true),
+        ("101 values", json!({ "userName": "a", "emails": mails(101) }), false),
+        ("101 groups, which are not read", json!({ "userName": "a", "groups": mails(101) }), true),
+        ("101 values of an extension", json!({ "userName": "a", ENTERPRISE: { "x": mails(101) } }), false),
+        ("201 attributes", json!({ "userName": "a", "x": attributes(201) }), false),
+        ("very many attributes", attributes(50_000), false),
+    ] {
+        let made = WrittenUser::created(object(&body));
+        assert_eq!(made.is_ok(), holds, "{what}: {:?}", made.err());
+        assert_eq!(WrittenUser::replaced(object(&body), &before).is_ok(), holds, "{what}");
+    }
+    let ids = |many: u64| {
+        let id = |n: u64| UserId::from_bytes((u128::from(n) + 1).to_be_bytes());
+        json!((0..many).map(|n| json!({ "value": id(n).to_string() })).collect::<Vec<_>>())
+    };
+    for (what, operations, holds) in [
+        ("10000 members", json!([{ "op": "add", "path": "members", "value": ids(10_000) }]), true),
+        ("10001 members", json!([{ "op": "add", "path": "members", "value": ids(10_001) }]), false),
+        (
+            "10001 members in two",
+            json!([{ "op": "add", "path": "members", "value": ids(10_000) }, { "op": "remove", "path": "members[value eq \"x\"]" }]),
+            false,
+        ),
+        ("1000 operations", repeated(1000, json!({ "op": "remove", "path": "members[value eq \"x\"]" })), true),
+    ] {
+        let change = Patch::parse(object(&patch_of(&operations)), &GROUPS).and_then(|patch| patch.group_change());
+        assert_eq!(change.is_ok(), holds, "{what}: {:?}", change.err());
+    }
+    for (many, holds) in [(10_000, true), (10_001, false)] {
+        let body = object(&json!({ "displayName": "g", "members": ids(many) }));
+        assert_eq!(WrittenGroup::parse(body).is_ok(), holds, "{many} members");
+    }
 }
 
 #[test]

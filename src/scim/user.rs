@@ -76,8 +76,11 @@ impl WrittenUser {
         let patched = Self::of(patch.apply(resource, &USERS)?)?;
         // Who does not speak of it does not say anew what others said before.
         let is_told = patch.operations.iter().any(|operation| operation.target.path.is("active"));
-        // Active is what a user is where nobody says.
-        Ok(Self { active: is_told.then(|| patched.active.unwrap_or(true)), ..patched })
+        // Active is what a user is where nobody says: who takes the word back would let in unasked.
+        if is_told && patched.active.is_none() {
+            return Err(ScimError::new(ScimType::InvalidValue, "`active` is true or false"));
+        }
+        Ok(Self { active: patched.active.filter(|_| is_told), ..patched })
     }
 
     fn of(mut resource: Map<String, Value>) -> Result<Self, ScimError> {

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::answer::{Answer, refusal};
 use super::users::{check_version, too_many};
 use super::{MOST_SCANNED, SCANNED_AT_ONCE, ScimArea, request};
-use crate::directory::{Group, GroupId, GroupQuery, NewGroup, UserId};
+use crate::directory::{Group, GroupId, GroupQuery, NewGroup, UserId, UserOrder, UserQuery};
 use crate::http::pages::Visit;
 use crate::scim::schema::GROUPS;
 use crate::scim::{
@@ -51,7 +51,9 @@ impl ScimArea {
             return Err(ScimError::new(ScimType::InvalidFilter, why));
         }
         let member_id = member.map(UserId::parse);
-        if member_id == Some(None) {
+        if let Some(id) = member
+            && self.managed(id).await?.is_none()
+        {
             return Ok((Vec::new(), 0));
         }
         let mut found = Vec::new();
@@ -190,14 +192,42 @@ impl ScimArea {
     ) -> Result<Map<String, Value>, ScimError> {
         let mut members = None;
         if projection.shows("members") {
-            let most = room.saturating_add(1);
-            let store = self.ports.directory.store();
-            let found = store.members(group.id, None, most).await.map_err(|error| refusal(&error))?;
-            if found.len() <= *room {
-                *room = room.saturating_sub(found.len());
-                members = Some(found);
-            }
+            members = self.own_members(group, *room).await?;
+            *room = room.saturating_sub(members.as_ref().map_or(0, Vec::len));
         }
         Ok(projection.of(show_group(group, members.as_deref(), &self.base)))
+    }
+
+    /// The members whom this client manages: it learns nothing of others. `None`
+    /// where they are more than `room`.
+    async fn own_members(&self, group: &Group, room: usize) -> Result<Option<Vec<(UserId, String)>>, ScimError> {
+        let store = self.ports.directory.store();
+        let mut page = UserQuery {
+            provider: Some(self.provider.clone()),
+            is_scim: Some(true),
+            group: Some(group.name.clone()),
+            order: UserOrder::Id,
+            ..UserQuery::default()
+        };
+        let own = store.users(page.clone()).await.map_err(|error| refusal(&error))?.total;
+        let Some(own) = usize::try_from(own).ok().filter(|own| *own <= room) else { return Ok(None) };
+        let all = store.members(group.id, None, own.saturating_add(1)).await.map_err(|error| refusal(&error))?;
+        // As many as there are: nobody else is in it, and the records need not be read.
+        if all.len() == own {
+            return Ok(Some(all));
+        }
+        let mut members = Vec::new();
+        page.limit = SCANNED_AT_ONCE;
+        loop {
+            let part = store.users(page.clone()).await.map_err(|error| refusal(&error))?;
+            page.after = part.users.last().map(|user| user.id);
+            members.extend(part.users.into_iter().map(|user| (user.id, user.user_name)));
+            if !part.more {
+                return Ok((members.len() <= room).then_some(members));
+            }
+            if members.len() > room {
+                return Ok(None);
+            }
+        }
     }
 }

@@ -507,6 +507,13 @@ async fn a_group_with_users_of_others_in_it_is_not_a_client_s() {
         assert!(told.body["detail"].as_str().is_some_and(|detail| detail.contains("administrator")), "{}", told.body);
     }
     assert_eq!(eve().await.as_ref(), Some(&before));
+    // Of the others it learns nothing.
+    let seen = stage.look(&shared).await.body["members"].clone();
+    assert_eq!((seen.as_array().map(Vec::len), &seen[0]["value"]), (Some(1), &json!(ann)), "{seen}");
+    for (member, found) in [(before.id.to_string(), 0), (ann.clone(), 2)] {
+        let filter = encoded(&format!("members eq \"{member}\""));
+        assert_eq!(stage.look(&format!("/Groups?filter={filter}")).await.body["totalResults"], found);
+    }
     assert_eq!(stage.kept("sub-ann").await.groups.len(), 2);
     assert_eq!(stage.ask("PATCH", &mine, add.clone()).await.status, 204);
     stage
