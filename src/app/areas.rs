@@ -9,9 +9,8 @@ use crate::check::Checker;
 use crate::config::Config;
 use crate::directory::Directory;
 use crate::http::pages::{AccessTokenPage, Pages};
-use crate::oidc::RelyingParty;
 use crate::session::Sessions;
-use crate::types::{Clock, Random, Tasks};
+use crate::types::{Clock, Random};
 
 /// What areas are made of.
 pub(super) struct AreaParts<'a> {
@@ -23,16 +22,12 @@ pub(super) struct AreaParts<'a> {
     pub(super) directory: Option<&'a Arc<Directory>>,
     /// The sessions; `None` where nobody signs in.
     pub(super) sessions: Option<&'a Sessions>,
-    /// Speaks with providers for browsers; `None` where nobody signs in.
-    pub(super) relying_party: Option<&'a Arc<RelyingParty>>,
     /// Speaks HTTP with others.
     pub(super) http: &'a HttpClient,
     /// Both clocks.
     pub(super) clock: &'a Arc<dyn Clock>,
     /// For ids, tokens and keys.
     pub(super) random: &'a Arc<dyn Random>,
-    /// For what nobody waits for.
-    pub(super) tasks: &'a Arc<dyn Tasks>,
     /// What administrators see beside.
     pub(super) admin: &'a AdminParts,
 }

@@ -125,11 +125,9 @@ async fn run(start: LoadedConfig, config_files: Vec<ReadFile>, load: LoadConfig)
         checker: &checker,
         directory: directory.as_ref().map(|opened| &opened.directory),
         sessions: sign_in.as_ref().map(|parts| &parts.sessions),
-        relying_party: sign_in.as_ref().map(|parts| &parts.relying_party),
         http: &http,
         clock: &clock,
         random: &random,
-        tasks: &tasks_beside,
         admin: &admin,
     };
     let pages = areas.register(pages);

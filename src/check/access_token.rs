@@ -18,10 +18,10 @@ use crate::types::{NameSet, Principal, Reason, TierSet, TierSource, UnixTime};
 
 impl Checker {
     /// The token with this hash. Whether it counts is not judged.
-    pub(super) async fn access_token(&self, hash: TokenHash) -> Caller {
+    pub(super) async fn access_token(&self, hash: TokenHash, as_password: bool) -> Caller {
         let Some(directory) = &self.ports.directory else { return NOT_TAKEN };
         match directory.access_token(hash).await {
-            Ok(Some(stored)) => Caller::AccessToken(stored),
+            Ok(Some(stored)) => Caller::AccessToken { stored, as_password },
             Ok(None) => Caller::BadToken(Reason::InvalidToken, "access_token_unknown"),
             Err(error) => {
                 let barred = cannot_tell(&error);
@@ -39,9 +39,14 @@ impl Checker {
     }
 
     /// What a personal access token counts for under a policy.
-    pub(super) async fn admit_access_token(&self, snapshot: &Snapshot, stored: Arc<StoredAccessToken>) -> Admitted {
+    pub(super) async fn admit_access_token(
+        &self,
+        snapshot: &Snapshot,
+        stored: &StoredAccessToken,
+        as_password: bool,
+    ) -> Admitted {
         let refused = |cause| Admitted::BadToken(Reason::InvalidToken, cause);
-        let StoredAccessToken { token, owner, sequence: _ } = stored.as_ref();
+        let StoredAccessToken { token, owner, sequence: _ } = stored;
         let now = self.ports.clock.now();
         if token.revoked_at.is_some() {
             return refused("access_token_revoked");
@@ -68,12 +73,12 @@ impl Checker {
             ..whole
         });
         if let Some(barred) = bars(&standing, Vouched::Token(token.created_at)) {
-            return Admitted::Barred(caller, Shown::AccessToken, barred);
+            return Admitted::Barred(caller, Shown::AccessToken { as_password }, barred);
         }
         if let Some(directory) = &self.ports.directory {
             directory.uses().note(token.id, now);
         }
-        Admitted::Somebody(caller, Shown::AccessToken)
+        Admitted::Somebody(caller, Shown::AccessToken { as_password })
     }
 }
 

@@ -12,7 +12,7 @@ use super::*;
 use crate::backend::memory_directory::MemoryDirectory;
 use crate::check::fixture::{checker_with, snapshot_with};
 use crate::check::outcome::{Answer, CheckOutcome};
-use crate::check::{Credential, Ports, Visitor};
+use crate::check::{Credential, Guest, Ports, Visitor};
 use crate::directory::{
     AccessTokenId, AccessTokenSecret, Actor, Because, Directory, DirectoryPorts, NewAccessToken, Rights, SignedIn,
     TierGrant, UserChange, UserId, UserRef,
@@ -348,7 +348,13 @@ async fn a_visitor_by_such_a_token_is_told_apart() {
     let Visitor::Somebody(guest) = stage.checker.visitor(&[("authorization", bearer.as_bytes())]).await else {
         panic!("nobody");
     };
-    assert!(matches!(guest.credential, Credential::AccessToken));
+    assert!(matches!(guest.credential, Credential::AccessToken { as_password: false }));
+    let basic = format!("Basic {}", STANDARD.encode(format!("zoe:{token}")));
+    let visitor = stage.checker.visitor(&[("authorization", basic.as_bytes())]).await;
+    assert!(matches!(
+        visitor,
+        Visitor::Somebody(Guest { credential: Credential::AccessToken { as_password: true }, .. })
+    ));
     let snapshot = stage.checker.snapshot();
     let tiers = snapshot.policy.tiers();
     assert_eq!(guest.tiers.iter().map(|tier| tiers.name(tier)).collect::<Vec<_>>(), ["public", "stable"]);
@@ -378,6 +384,31 @@ async fn a_tier_by_a_group_counts_whoever_says_that_the_owner_is_in_it() {
         for (target, opens) in [("/apps/crew/x", by_crew), ("/apps/ops/x", by_ops)] {
             assert_eq!(stage.opens(target, &token).await, opens, "{groups:?} {target}");
         }
+    }
+}
+
+#[tokio::test]
+async fn a_websocket_with_a_password_is_not_opened_by_a_page_of_another_origin() {
+    let stage = Stage::new().await;
+    let (_, token) = stage.token(&["devel"]).await;
+    let basic = format!("Basic {}", STANDARD.encode(format!("zoe:{token}")));
+    let bearer = format!("Bearer {token}");
+    for (credential, origins, expected) in [
+        (&basic, vec![], Reason::Ok),
+        (&basic, vec!["https://evil.example"], Reason::InsufficientPermission),
+        (&basic, vec!["null"], Reason::InsufficientPermission),
+        (&basic, vec![""], Reason::InsufficientPermission),
+        (&basic, vec!["https://evil.example", "https://evil.example"], Reason::InsufficientPermission),
+        // No page can make a browser send this.
+        (&bearer, vec!["https://evil.example"], Reason::Ok),
+    ] {
+        let mut headers = vec![("authorization", credential.as_str()), ("upgrade", "websocket")];
+        headers.extend(origins.iter().map(|origin| ("origin", *origin)));
+        let outcome = stage.ask("GET", "/apps/devel/x", &headers).await;
+        assert_eq!(outcome.record.reason, expected, "{origins:?}");
+        // What is no WebSocket is the app's to judge, as with a cookie.
+        let plain: Vec<(&str, &str)> = headers.into_iter().filter(|(name, _)| *name != "upgrade").collect();
+        assert_eq!(stage.ask("GET", "/apps/devel/x", &plain).await.record.reason, Reason::Ok, "{origins:?}");
     }
 }
 

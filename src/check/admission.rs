@@ -36,7 +36,9 @@ pub(super) enum Admitted {
 pub(super) enum Shown {
     Token(CacheResult),
     /// A personal access token.
-    AccessToken,
+    AccessToken {
+        as_password: bool,
+    },
     Session(Arc<LiveSession>),
 }
 
@@ -79,7 +81,9 @@ impl Checker {
                 let issued_at = token.issued_at().unwrap_or_default();
                 (Arc::clone(token.principal()), Vouched::Token(issued_at), Shown::Token(cache))
             }
-            Caller::AccessToken(stored) => return self.admit_access_token(snapshot, stored).await,
+            Caller::AccessToken { stored, as_password } => {
+                return self.admit_access_token(snapshot, &stored, as_password).await;
+            }
             Caller::Session(live) => {
                 (Arc::clone(&live.principal), Vouched::Session(live.signed_in_at), Shown::Session(live))
             }

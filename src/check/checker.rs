@@ -164,7 +164,7 @@ impl Checker {
         match caller() {
             Ok(caller) => caller,
             Err(Ask::Session(id)) => self.session(&id).await,
-            Err(Ask::AccessToken(hash)) => self.access_token(hash).await,
+            Err(Ask::AccessToken { hash, as_password }) => self.access_token(hash, as_password).await,
             Err(Ask::Opaque(token, issuers)) => self.opaque_token(token, issuers).await,
             Err(Ask::Keys(provider)) => match self.waiting.take() {
                 Some(_place) => {

@@ -17,8 +17,13 @@ pub(crate) enum Credentials<'a> {
     None,
     /// Exactly one bearer token.
     Bearer(&'a str),
-    /// Exactly one text of the form of a personal access token, by what is kept of one.
-    AccessToken(TokenHash),
+    /// Exactly one text of the form of a personal access token.
+    AccessToken {
+        /// What is kept of one.
+        hash: TokenHash,
+        /// Whether it is the password of Basic.
+        as_password: bool,
+    },
     /// A credential that is no token.
     Malformed,
     /// More than one, so nobody can say which counts.
@@ -57,7 +62,7 @@ fn in_authorization<'a>(request: &RequestView<'a>) -> Credentials<'a> {
 
 fn bearer(token: &str) -> Credentials<'_> {
     match AccessTokenSecret::hash_of(token) {
-        Some(hash) => Credentials::AccessToken(hash),
+        Some(hash) => Credentials::AccessToken { hash, as_password: false },
         None if token.is_empty() || token.contains(' ') => Credentials::Malformed,
         None => Credentials::Bearer(token),
     }
@@ -72,7 +77,7 @@ fn basic(pair: &str) -> Credentials<'static> {
         let (_, password) = pair.split_once(':')?;
         AccessTokenSecret::hash_of(password)
     });
-    hash.map_or(Credentials::Malformed, Credentials::AccessToken)
+    hash.map_or(Credentials::Malformed, |hash| Credentials::AccessToken { hash, as_password: true })
 }
 
 fn in_query(target: &[u8]) -> Credentials<'_> {

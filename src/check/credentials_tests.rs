@@ -80,6 +80,8 @@ fn a_personal_access_token_is_a_bearer_token_or_the_password_of_anybody() {
     use Credentials as C;
     let token = format!("tgp_{}", "aB-_9".repeat(8) + "xyz");
     let hash = AccessTokenSecret::hash_of(&token).unwrap();
+    let bearer = C::AccessToken { hash, as_password: false };
+    let as_password = C::AccessToken { hash, as_password: true };
     let not_padded = STANDARD.encode(format!("ab:{token}"));
     assert!(not_padded.ends_with('='));
     // The same bytes by a last letter whose lowest bits are no part of them.
@@ -89,12 +91,12 @@ fn a_personal_access_token_is_a_bearer_token_or_the_password_of_anybody() {
     let not_canonical = not_padded.replace(&format!("{held}{last}"), &format!("{held}{next}"));
     assert_ne!(not_canonical, not_padded);
     for (value, expected) in [
-        (format!("Bearer {token}"), C::AccessToken(hash)),
-        (format!("bearer  {token} "), C::AccessToken(hash)),
-        (basic(&format!("zoe:{token}")), C::AccessToken(hash)),
-        (basic(&format!(":{token}")), C::AccessToken(hash)),
-        (basic(&format!("zoë@example.com:{token}")), C::AccessToken(hash)),
-        (basic(&format!("zoe:{token}")).replace("Basic", "BASIC"), C::AccessToken(hash)),
+        (format!("Bearer {token}"), bearer),
+        (format!("bearer  {token} "), bearer),
+        (basic(&format!("zoe:{token}")), as_password),
+        (basic(&format!(":{token}")), as_password),
+        (basic(&format!("zoë@example.com:{token}")), as_password),
+        (basic(&format!("zoe:{token}")).replace("Basic", "BASIC"), as_password),
         (format!("Bearer {token}x"), C::Bearer("")),
         (format!("Bearer {}", token.replace("tgp_", "TGP_")), C::Bearer("")),
         (format!("Basic {token}"), C::Malformed),
@@ -111,7 +113,7 @@ fn a_personal_access_token_is_a_bearer_token_or_the_password_of_anybody() {
         ("Basic".to_owned(), C::Malformed),
         ("Basic ".to_owned(), C::Malformed),
         (format!("Basic {}", not_padded.trim_end_matches('=')), C::Malformed),
-        (format!("Basic {not_padded}"), C::AccessToken(hash)),
+        (format!("Basic {not_padded}"), C::AccessToken { hash, as_password: true }),
         (format!("Basic {not_padded}="), C::Malformed),
         (format!("Basic {not_canonical}"), C::Malformed),
         (format!("Basic {not_padded}\t"), C::Malformed),
@@ -138,7 +140,8 @@ fn a_personal_access_token_is_a_bearer_token_or_the_password_of_anybody() {
 #[test]
 fn a_personal_access_token_stands_where_the_rule_lets_a_token_stand() {
     let token = format!("tgp_{}", "A".repeat(43));
-    let found = Credentials::AccessToken(AccessTokenSecret::hash_of(&token).unwrap());
+    let hash = AccessTokenSecret::hash_of(&token).unwrap();
+    let found = Credentials::AccessToken { hash, as_password: false };
     let target = format!("/x?access_token={token}");
     let protocols = format!("chat, bearer, {token}");
     let headers: [(&str, &[u8]); 1] = [("sec-websocket-protocol", protocols.as_bytes())];

@@ -25,7 +25,10 @@ pub(super) enum Caller {
     /// A token that its provider vouches for.
     Opaque(Arc<IntrospectedToken>, CacheResult),
     /// A personal access token that there is; it may be over.
-    AccessToken(Arc<StoredAccessToken>),
+    AccessToken {
+        stored: Arc<StoredAccessToken>,
+        as_password: bool,
+    },
     Session(Arc<LiveSession>),
     Anonymous,
     /// A credential is there and does not count.
@@ -56,7 +59,7 @@ pub(super) enum Ask<'a> {
     /// This session.
     Session(SessionId),
     /// The personal access token with this hash.
-    AccessToken(TokenHash),
+    AccessToken { hash: TokenHash, as_password: bool },
     /// What the provider says of this opaque token.
     Opaque(&'a str, &'a Issuers),
 }
@@ -269,8 +272,10 @@ impl<'s, 'r> Check<'s, 'r> {
             Credentials::None => return self.browser(),
             Credentials::Malformed => return Ok(Caller::BadToken(Reason::InvalidToken, "malformed")),
             Credentials::Multiple => return Ok(Caller::BadToken(Reason::MultipleCredentials, "multiple_credentials")),
-            Credentials::AccessToken(hash) if self.checker.ports.access_tokens => return Err(Ask::AccessToken(hash)),
-            Credentials::AccessToken(_) => return Ok(NOT_TAKEN),
+            Credentials::AccessToken { hash, as_password } if self.checker.ports.access_tokens => {
+                return Err(Ask::AccessToken { hash, as_password });
+            }
+            Credentials::AccessToken { .. } => return Ok(NOT_TAKEN),
             Credentials::Bearer(token) => token,
         };
         let ports = &self.checker.ports;
@@ -308,7 +313,11 @@ impl<'s, 'r> Check<'s, 'r> {
                 outcome.record.token = Some(*cache);
                 outcome
             }
-            Admitted::Somebody(principal, Shown::AccessToken) => self.judge_principal(subject, Some(principal), None),
+            Admitted::Somebody(principal, Shown::AccessToken { as_password }) => {
+                // Only browsers name an origin.
+                let has_origin = self.request.header_values("origin").next().is_some();
+                self.judge_unless(*as_password && has_origin && self.is_foreign_websocket(subject), subject, principal)
+            }
             Admitted::Somebody(principal, Shown::Session(live)) => self.judge_session(subject, principal, live),
             Admitted::Barred(principal, shown, barred) => self.judge_barred(subject, principal, shown, *barred),
             Admitted::Anonymous => self.judge_principal(subject, None, None),
@@ -329,16 +338,21 @@ impl<'s, 'r> Check<'s, 'r> {
     }
 
     fn judge_session(&self, subject: &Subject<'_>, principal: &Principal, live: &LiveSession) -> CheckOutcome {
-        let mut outcome = if self.is_foreign_websocket(subject) {
-            let refused = Refused::of(Reason::InsufficientPermission, "websocket_origin");
-            self.judge_principal(subject, None, Some(refused))
-        } else {
-            self.judge_principal(subject, Some(principal), None)
-        };
+        let mut outcome = self.judge_unless(self.is_foreign_websocket(subject), subject, principal);
         if let Some(cookie) = &live.set_cookie {
             outcome.set_cookie(cookie.clone());
         }
         outcome
+    }
+
+    /// The judgement of somebody, or of nobody where a page of another origin uses their credentials.
+    fn judge_unless(&self, is_foreign: bool, subject: &Subject<'_>, principal: &Principal) -> CheckOutcome {
+        if is_foreign {
+            let refused = Refused::of(Reason::InsufficientPermission, "websocket_origin");
+            self.judge_principal(subject, None, Some(refused))
+        } else {
+            self.judge_principal(subject, Some(principal), None)
+        }
     }
 
     /// Somebody who is not let in goes where nobody is asked for, as nobody. The
@@ -354,7 +368,7 @@ impl<'s, 'r> Check<'s, 'r> {
         let mut outcome = self.judge_principal(subject, None, Some(Refused { reason, cause, whom }));
         outcome.record.speaks_of(principal);
         match shown {
-            Shown::AccessToken => {}
+            Shown::AccessToken { .. } => {}
             Shown::Token(cache) => outcome.record.token = Some(*cache),
             Shown::Session(_) if reason == Reason::SessionExpired => outcome.set_cookie(SetCookie::clear_session()),
             Shown::Session(live) => {
@@ -367,7 +381,7 @@ impl<'s, 'r> Check<'s, 'r> {
     }
 
     /// Whether a page of another origin may have opened this WebSocket: browsers
-    /// send cookies with it and let any page read what comes back (RFC 6455
+    /// send cookies, and passwords that they know, with it and let any page read what comes back (RFC 6455
     /// section 10.2).
     fn is_foreign_websocket(&self, subject: &Subject<'_>) -> bool {
         let own = |origin| self.snapshot.login.as_ref().is_some_and(|login| login.is_public_origin(origin));

@@ -75,7 +75,8 @@ pub(super) fn names<N: AsRef<str>, V>(headers: &[(N, V)]) -> Vec<&str> {
 /// Security contract: `owns` and `has_page` are functions of the canonical path
 /// alone, and whatever has a page is owned; a check lets nothing but a page's own
 /// path pass for nobody; `answer` says no secret but to
-/// the browser whose it is, and believes no header about who calls but `Cookie`.
+/// the caller whose it is, and believes no header about who calls but `Cookie`,
+/// `Authorization`, and the signature over a provider's message.
 /// The address of a client counts for how often it may ask, and for nothing else.
 pub trait OwnPages: Send + Sync {
     /// Whether a canonical path is one of the service's own: under `base_path`,

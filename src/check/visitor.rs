@@ -39,8 +39,12 @@ pub enum Credential {
     Session(Arc<LiveSession>),
     /// A token of a provider in `Authorization`.
     Bearer,
-    /// A personal access token in `Authorization`, as bearer token or password.
-    AccessToken,
+    /// A personal access token in `Authorization`.
+    AccessToken {
+        /// Whether it is the password of Basic. Browsers keep that and send it unasked, as they do a cookie; only
+        /// programs send it without saying for which page.
+        as_password: bool,
+    },
 }
 
 impl Checker {
@@ -62,7 +66,9 @@ impl Checker {
         let caller = self.known(|| check.caller_by(TokenPlaces::HEADER)).await;
         let (principal, credential) = match self.admit(&snapshot, caller).await {
             Admitted::Somebody(principal, Shown::Token(_)) => (principal, Credential::Bearer),
-            Admitted::Somebody(principal, Shown::AccessToken) => (principal, Credential::AccessToken),
+            Admitted::Somebody(principal, Shown::AccessToken { as_password }) => {
+                (principal, Credential::AccessToken { as_password })
+            }
             Admitted::Somebody(principal, Shown::Session(live)) => (principal, Credential::Session(live)),
             Admitted::Anonymous => return Visitor::Nobody,
             Admitted::Barred(_, _, Barred { reason, cause })

@@ -119,6 +119,18 @@ impl Directory {
             .enumerate()
             .filter_map(|(position, hook)| Hook::read(&push(&hooks_at, &position.to_string()), hook, providers, check))
             .collect();
+        for (position, hook) in hooks.iter().enumerate() {
+            let same = |other: &Hook| other.secret.expose() == hook.secret.expose();
+            if hooks.iter().take(position).any(same) {
+                let fault = Fault::new(
+                    &hooks_at,
+                    format!("two hooks have the same key, one of them for {}", quoted(hook.provider.as_str())),
+                );
+                check.fault(fault.hint(
+                    "the key says whose users a message is about: make one for each with `openssl rand -base64 32`",
+                ));
+            }
+        }
         let scim = file.scim.as_ref().and_then(|scim| Scim::read(&push(POINTER, "scim"), scim, providers, check));
         let access_tokens = AccessTokens::read(&push(POINTER, "access_tokens"), &file.access_tokens, check);
         Some(Self { store: store?, max_stale, cache: file.cache.unwrap_or(20_000), hooks, scim, access_tokens })

@@ -141,6 +141,12 @@ impl AccessToken {
     pub fn ended_at(&self) -> UnixTime {
         self.revoked_at.map_or(self.expires_at, |revoked_at| revoked_at.min(self.expires_at))
     }
+
+    /// Whether it counts at `now`, where tokens of its owner count from `valid_from` on.
+    #[must_use]
+    pub fn counts(&self, valid_from: Option<UnixTime>, now: UnixTime) -> bool {
+        now < self.ended_at() && valid_from.is_none_or(|valid_from| self.created_at >= valid_from)
+    }
 }
 
 /// A token as its owner and administrators see it.

@@ -221,7 +221,8 @@ pub trait UserDirectory: Send + Sync {
     /// The tokens of somebody, the latest first, with those that are over.
     fn access_tokens(&self, owner: UserId) -> DirectoryFuture<'_, Vec<AccessToken>>;
 
-    /// Keeps a token, where its owner has less than `limit` that count at `now`.
+    /// Keeps a token, where its owner has less than `limit` that count at `now`: those from before they were signed
+    /// out everywhere do not.
     fn create_access_token(
         &self,
         token: NewAccessToken,

@@ -35,7 +35,7 @@ use crate::token::{
 use crate::types::{Clock, FetchUrl, Monotonic, ProviderId, Secret, Tasks};
 
 /// How long a check waits for the provider.
-const WAIT: Duration = Duration::from_millis(150);
+const WAIT: Duration = Duration::from_millis(100);
 /// How many tokens the provider is asked about at once.
 const MAX_FLIGHTS: usize = 64;
 /// How long the answer for a token without an end of its own counts.
@@ -143,9 +143,16 @@ struct Kept<T> {
 
 /// Why nothing is known after asking.
 enum Failure {
-    Unreachable,
-    Client,
-    Malformed,
+    /// The provider cannot be asked about any token: it is left alone for a while.
+    Provider(Asked),
+    /// What came back about this token is no answer, for so long. Whoever sends
+    /// such tokens must not keep others from being asked about.
+    Token(Asked, OpaqueRejection, Duration),
+}
+
+impl Failure {
+    const MALFORMED: Self = Self::Token(Asked::Malformed, OpaqueRejection::Unavailable, COOLDOWN);
+    const REFUSED: Self = Self::Token(Asked::Refused, OpaqueRejection::Inactive, REFUSED);
 }
 
 impl Introspection {
@@ -240,14 +247,16 @@ impl Desk {
         let began = self.ports.clock.monotonic();
         let members = match self.ask_provider(token).await {
             Ok(members) => members,
-            Err(failure) => {
+            Err(Failure::Provider(asked)) => {
                 *lock(&self.pause) = Some(self.ports.clock.monotonic().plus(COOLDOWN));
-                self.tell(match failure {
-                    Failure::Unreachable => Asked::Unreachable,
-                    Failure::Client => Asked::Client,
-                    Failure::Malformed => Asked::Malformed,
-                });
+                self.tell(asked);
                 return Err(OpaqueRejection::Unavailable);
+            }
+            Err(Failure::Token(asked, bad, lasts)) => {
+                self.tell(asked);
+                let until = self.ports.clock.monotonic().plus(lasts);
+                self.bad.insert(key, Kept { what: bad.clone(), until });
+                return Err(bad);
             }
         };
         let judged = match members {
@@ -283,8 +292,11 @@ impl Desk {
     /// The members of an answer whose `active` is true; `None` where it is false.
     async fn ask_provider(&self, token: &Secret) -> Result<Option<Map<String, Value>>, Failure> {
         let endpoint = self.endpoint().await?;
-        let request = self.request(&endpoint, token).ok_or(Failure::Malformed)?;
-        let answer = self.ports.http.send(request).await.map_err(|error| failure(&error))?;
+        let request = self.request(&endpoint, token).ok_or(Failure::Provider(Asked::Malformed))?;
+        let answer = self.ports.http.send(request).await.map_err(|error| match error {
+            HttpError::Unreachable(_) => Failure::Provider(Asked::Unreachable),
+            HttpError::Unacceptable(_) => Failure::MALFORMED,
+        })?;
         read(&answer)
     }
 
@@ -331,17 +343,21 @@ impl Desk {
         let issuer = &self.settings.issuer;
         let document = format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/'));
         let request = Request::get(document).header(ACCEPT, "application/json").body(Bytes::new());
-        let request = request.map_err(|_| Failure::Malformed)?;
-        let answer = self.ports.http.send(request).await.map_err(|error| failure(&error))?;
+        let malformed = || Failure::Provider(Asked::Malformed);
+        let request = request.map_err(|_| malformed())?;
+        let answer = self.ports.http.send(request).await.map_err(|error| match error {
+            HttpError::Unreachable(_) => Failure::Provider(Asked::Unreachable),
+            HttpError::Unacceptable(_) => malformed(),
+        })?;
         if answer.status() != StatusCode::OK {
-            return Err(Failure::Unreachable);
+            return Err(Failure::Provider(Asked::Unreachable));
         }
-        let members = parse_object(answer.body()).map_err(|_| Failure::Malformed)?;
+        let members = parse_object(answer.body()).map_err(|_| malformed())?;
         if members.get("issuer").and_then(Value::as_str) != Some(&**issuer) {
-            return Err(Failure::Malformed);
+            return Err(malformed());
         }
-        let url = members.get("introspection_endpoint").and_then(Value::as_str).ok_or(Failure::Malformed)?;
-        FetchUrl::parse(url).map_err(|_| Failure::Malformed)
+        let url = members.get("introspection_endpoint").and_then(Value::as_str).ok_or_else(malformed)?;
+        FetchUrl::parse(url).map_err(|_| malformed())
     }
 
     fn tell(&self, result: Asked) {
@@ -366,28 +382,32 @@ impl Drop for Place {
 fn read(answer: &Response<Bytes>) -> Result<Option<Map<String, Value>>, Failure> {
     match answer.status() {
         StatusCode::OK => {}
-        StatusCode::TOO_MANY_REQUESTS => return Err(Failure::Unreachable),
-        status if status.is_client_error() => return Err(Failure::Client),
-        status if status.is_server_error() => return Err(Failure::Unreachable),
-        _ => return Err(Failure::Malformed),
+        StatusCode::TOO_MANY_REQUESTS => return Err(Failure::Provider(Asked::Unreachable)),
+        // Of the service itself, or of an endpoint that is not there, and not of a token.
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::NOT_FOUND => {
+            return Err(Failure::Provider(Asked::Client));
+        }
+        StatusCode::BAD_REQUEST if is_about_client(answer.body()) => return Err(Failure::Provider(Asked::Client)),
+        status if status.is_client_error() => return Err(Failure::REFUSED),
+        status if status.is_server_error() => return Err(Failure::Provider(Asked::Unreachable)),
+        _ => return Err(Failure::MALFORMED),
     }
     let is_json = answer.headers().get(CONTENT_TYPE).is_some_and(is_json);
     if !is_json || answer.body().len() > MAX_ANSWER {
-        return Err(Failure::Malformed);
+        return Err(Failure::MALFORMED);
     }
-    let members = parse_object(answer.body()).map_err(|_| Failure::Malformed)?;
+    let members = parse_object(answer.body()).map_err(|_| Failure::MALFORMED)?;
     match members.get("active") {
         Some(Value::Bool(true)) => Ok(Some(members)),
         Some(Value::Bool(false)) => Ok(None),
-        Some(_) | None => Err(Failure::Malformed),
+        Some(_) | None => Err(Failure::MALFORMED),
     }
 }
 
-fn failure(error: &HttpError) -> Failure {
-    match error {
-        HttpError::Unreachable(_) => Failure::Unreachable,
-        HttpError::Unacceptable(_) => Failure::Malformed,
-    }
+/// Whether the provider says by 400 what others say by 401 (RFC 6749 section 5.2).
+fn is_about_client(body: &[u8]) -> bool {
+    let members = parse_object(body).unwrap_or_default();
+    matches!(members.get("error").and_then(Value::as_str), Some("invalid_client" | "unauthorized_client"))
 }
 
 fn encoded(text: &str) -> String {

@@ -166,7 +166,7 @@ async fn whatever_is_no_answer_opens_nothing() {
         ("created", raw(201, json, text.clone()), Asked::Malformed),
         ("no content", raw(204, json, ""), Asked::Malformed),
         ("a redirect", raw(302, json, text.clone()), Asked::Malformed),
-        ("bad request", raw(400, json, text.clone()), Asked::Client),
+        ("our client, by 400", raw(400, json, r#"{"error":"invalid_client"}"#), Asked::Client),
         ("not our client", raw(401, json, text.clone()), Asked::Client),
         ("forbidden", raw(403, json, text.clone()), Asked::Client),
         ("not there", raw(404, json, text.clone()), Asked::Client),
@@ -180,16 +180,43 @@ async fn whatever_is_no_answer_opens_nothing() {
         stage.provider.answer(&endpoint(), answer);
         assert_eq!(stage.ask().await, Err(OpaqueRejection::Unavailable), "{name}");
         assert_eq!(*lock(&stage.heard.0), [told], "{name}");
-        // Nothing of it is kept, and the provider has a pause.
+        // It is not asked again at once.
         assert_eq!(stage.ask().await, Err(OpaqueRejection::Unavailable), "{name}");
         assert_eq!(stage.asked(), 1, "{name}");
         stage.provider.answer(&endpoint(), Answer::ok(good()));
+        // What is wrong with the answer about one token holds nobody else up.
+        let another = stage.ask_about("another").await;
+        if told == Asked::Malformed {
+            assert!(another.is_ok(), "{name}: {another:?}");
+        } else {
+            assert_eq!(another, Err(OpaqueRejection::Unavailable), "{name}");
+        }
         stage.forward(1);
         assert!(stage.ask().await.is_ok(), "{name}");
     }
     let stage = Stage::new();
     stage.provider.answer(&endpoint(), raw(200, "application/json; charset=utf-8", text));
     assert!(stage.ask().await.is_ok());
+}
+
+#[tokio::test]
+async fn a_token_that_the_provider_does_not_even_read_holds_up_no_other() {
+    for status in [400, 405, 413, 414, 422, 431] {
+        let stage = Stage::new();
+        stage.provider.answer_with(&endpoint(), move |seen| match seen.form["token"].as_str() {
+            TOKEN => Answer::ok(good()),
+            _ => raw(status, "application/json", r#"{"error":"invalid_request"}"#),
+        });
+        for _ in 0..3 {
+            assert_eq!(stage.ask_about("rubbish").await, Err(OpaqueRejection::Inactive), "{status}");
+        }
+        assert_eq!(stage.asked(), 1);
+        assert!(stage.ask().await.is_ok(), "{status}");
+        assert_eq!(*lock(&stage.heard.0), [Asked::Refused, Asked::Active]);
+        stage.forward(5);
+        assert_eq!(stage.ask_about("rubbish").await, Err(OpaqueRejection::Inactive), "{status}");
+        assert_eq!(stage.asked(), 3);
+    }
 }
 
 #[tokio::test]

@@ -295,11 +295,12 @@ impl Kept {
         actor: &Actor,
         now: UnixTime,
     ) -> Result<AccessToken, DirectoryError> {
-        self.live(new.owner).ok_or(DirectoryError::Missing("user"))?;
+        let valid_from = self.live(new.owner).ok_or(DirectoryError::Missing("user"))?.valid_from;
         if self.tokens.contains_key(&new.id) || self.tokens.values().any(|(hash, _)| *hash == new.hash) {
             return Err(DirectoryError::Taken("id"));
         }
-        let counting = self.tokens.values().filter(|(_, token)| token.owner == new.owner && token.ended_at() > now);
+        let counting =
+            self.tokens.values().filter(|(_, token)| token.owner == new.owner && token.counts(valid_from, now));
         if counting.count() >= limit {
             return Err(DirectoryError::TooMany("tokens"));
         }

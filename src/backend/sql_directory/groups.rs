@@ -239,8 +239,9 @@ impl Work for CreateToken {
             return Err(DirectoryError::Taken("id").into());
         }
         let counting = Statement::new(
-            "SELECT COUNT(*) FROM directory_token WHERE owner = ? AND expires_at > ? \
-             AND (revoked_at IS NULL OR revoked_at > ?)",
+            "SELECT COUNT(*) FROM directory_token t JOIN directory_user u ON u.id = t.owner WHERE t.owner = ? \
+             AND t.expires_at > ? AND (t.revoked_at IS NULL OR t.revoked_at > ?) \
+             AND (u.valid_from IS NULL OR t.created_at >= u.valid_from)",
         );
         let held = count(writing, counting.bind(new.owner.as_bytes()).bind(*now).bind(*now)).await?;
         if usize::try_from(held).is_ok_and(|held| held >= *limit) {

@@ -37,7 +37,7 @@ pub enum Refusal {
     Refused(Reason, &'static str),
     /// Somebody without the tier.
     LacksTier,
-    /// A change that a page of another origin may have sent with the cookie.
+    /// A change that a page of another origin may have sent with the cookie, or with a password that the browser keeps.
     CrossSite,
 }
 
@@ -112,11 +112,16 @@ impl Gate {
         if !tier.is_some_and(|tier| guest.tiers.contains(tier)) {
             return Err(Refusal::LacksTier);
         }
-        // A browser sends the cookie unasked, whatever page makes it ask; a token it does not.
-        let is_session = matches!(guest.credential, Credential::Session(_));
+        // A browser sends a cookie, and a password that it knows, unasked, whatever
+        // page makes it ask; a bearer token it does not.
+        let may_be_unasked = match guest.credential {
+            Credential::Session(_) => true,
+            Credential::AccessToken { as_password } => as_password && visit.is_of_a_page(),
+            Credential::Bearer => false,
+        };
         let is_change = !matches!(visit.method(), "GET" | "HEAD" | "OPTIONS");
         let from_us = || snapshot.login.as_ref().is_some_and(|login| visit.is_same_origin(login.origin()));
-        if is_session && is_change && !from_us() {
+        if may_be_unasked && is_change && !from_us() {
             return Err(Refusal::CrossSite);
         }
         let actor = UserKey::new(&guest.principal.provider, &guest.principal.subject);

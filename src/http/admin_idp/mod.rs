@@ -123,6 +123,19 @@ impl ManagementPassage {
             return Err(Refused::new(403, "The path does not go through", detail));
         }
         let method = Method::from_bytes(method.as_bytes()).map_err(|_| Refused::new(400, "No method", "it is none"))?;
+        if is_change(&method) {
+            if self.directory.is_none() {
+                let detail = "without a user directory there is no audit, and nothing but GET goes through: add \
+                              `directory: {}` to the config";
+                return Err(Refused::new(403, "The method does not go through", detail));
+            }
+            // A check brings no body: the provider would be sent something else than was asked for.
+            if visit.body().is_none() {
+                let detail = "The proxy asked about this request in place of handing it on: it needs a route for \
+                              changes below the service's own path to the HTTP listener.";
+                return Err(Refused::new(405, "The proxy has no route for it", detail));
+            }
+        }
         let query = std::str::from_utf8(visit.query()).map_err(|_| Refused::new(400, "No query", "it is not ASCII"))?;
         let mut target = path.trim_start_matches('/').to_owned();
         if !query.is_empty() {
@@ -158,21 +171,18 @@ impl ManagementPassage {
         administrator: &Administrator,
         asked: &Asked<'_>,
     ) -> Result<Shown, Refused> {
-        let is_change = asked.call.method != Method::GET;
-        if is_change {
-            // First the audit: what cannot be written down is not done.
-            self.note(visit, administrator, asked, "idp.change", members(asked)).await?;
-        }
+        let is_change = is_change(&asked.call.method);
+        // First the audit: what cannot be written down is not done, and not read either.
+        let (action, after) = if is_change { ("idp.change", members(asked)) } else { ("idp.read", None) };
+        self.note(visit, administrator, asked, action, after).await?;
         let shown = shown(asked.passage.api.send(&asked.call).await, visit);
         let status = shown.as_ref().map_or_else(|refused| refused.status, |shown| shown.status);
-        let action = if is_change { "idp.changed" } else { "idp.read" };
-        let noted = self.note(visit, administrator, asked, action, Some(json!({ "status": status }))).await;
-        if noted.is_err() && self.directory.is_some() {
+        let ended = Some(json!({ "status": status }));
+        if is_change && self.note(visit, administrator, asked, "idp.changed", ended).await.is_err() {
             tracing::error!(
                 request_id = visit.request_id(),
-                action,
                 status,
-                "a call of a management API is not in the audit"
+                "how a change through a management API ended is not in the audit"
             );
         }
         shown
@@ -189,13 +199,8 @@ impl ManagementPassage {
         let provider = asked.passage.api.provider().as_str();
         let target = format!("{provider} {} {}", asked.call.method, asked.path);
         tracing::info!(request_id = visit.request_id(), action, provider, "management API");
-        let Some(directory) = &self.directory else {
-            return Err(Refused::new(
-                503,
-                "No audit",
-                "only GET goes through without an audit: add `directory:` to the config",
-            ));
-        };
+        // Nothing but GET comes here without one.
+        let Some(directory) = &self.directory else { return Ok(()) };
         let entry = NewAuditEntry {
             actor: Actor::Person(administrator.actor.clone()),
             action,
@@ -226,6 +231,10 @@ impl AdminPart for ManagementPassage {
     fn answer<'a>(&'a self, visit: &'a Visit<'a>, administrator: &'a Administrator, below: &'a str) -> PartFuture<'a> {
         Box::pin(self.respond(visit, administrator, below))
     }
+}
+
+fn is_change(method: &Method) -> bool {
+    method != Method::GET
 }
 
 /// The names of what is changed; the values may be passwords.
@@ -290,8 +299,10 @@ fn problem(refused: &Refused) -> Page {
     let Refused { status, title, detail } = refused;
     let body = json!({ "type": "about:blank", "title": title, "status": status, "detail": detail });
     let mut page = answer(*status, "application/problem+json", format!("{body}\n"));
-    if *status == 503 {
-        page.headers.push(("retry-after", "5".to_owned()));
+    match status {
+        405 => page.headers.push(("allow", "GET".to_owned())),
+        503 => page.headers.push(("retry-after", "5".to_owned())),
+        _ => {}
     }
     page
 }

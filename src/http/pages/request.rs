@@ -101,6 +101,11 @@ impl<'a> Visit<'a> {
         self.single("origin").is_some_and(|origin| origin == public_origin.as_bytes())
     }
 
+    /// Whether a browser says what page asks. A program need not say so.
+    pub(in crate::http) fn is_of_a_page(&self) -> bool {
+        ["sec-fetch-site", "origin"].iter().any(|name| self.values(name).next().is_some())
+    }
+
     /// The id by which the log knows the request: the proxy's, or one of our own.
     pub(in crate::http) fn request_id(&self) -> &str {
         &self.request_id

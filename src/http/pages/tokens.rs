@@ -322,11 +322,7 @@ impl AccessTokenPage {
     /// The tokens of somebody that count, the latest first.
     async fn counting(&self, owner: &Standing, now: UnixTime) -> Result<Vec<AccessToken>, DirectoryError> {
         let mut held = self.directory.store().access_tokens(owner.id).await?;
-        let counts = |token: &AccessToken| {
-            let is_older = owner.valid_from.is_some_and(|valid_from| token.created_at < valid_from);
-            token.revoked_at.is_none() && now < token.expires_at && !is_older
-        };
-        held.retain(counts);
+        held.retain(|token| token.counts(owner.valid_from, now));
         Ok(held)
     }
 

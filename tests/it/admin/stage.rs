@@ -4,6 +4,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tiergate::backend::sql_directory::{SqlAddress, SqlDirectory};
@@ -31,6 +33,8 @@ pub(super) struct Stage {
 pub(super) enum As {
     Nobody,
     Token(String),
+    /// The password of Basic.
+    Password(String),
     /// The value of `Cookie`.
     Cookie(String),
 }
@@ -40,7 +44,21 @@ impl As {
         match self {
             Self::Nobody => Vec::new(),
             Self::Token(token) => vec![("Authorization".to_owned(), format!("Bearer {token}"))],
+            Self::Password(token) => {
+                let pair = STANDARD.encode(format!("anything:{token}"));
+                vec![("Authorization".to_owned(), format!("Basic {pair}"))]
+            }
             Self::Cookie(cookie) => vec![("Cookie".to_owned(), cookie.clone())],
+        }
+    }
+}
+
+impl As {
+    /// The same token as a password.
+    pub(super) fn as_basic(&self) -> Self {
+        match self {
+            Self::Token(token) => Self::Password(token.clone()),
+            other @ (Self::Nobody | Self::Password(_) | Self::Cookie(_)) => other.clone(),
         }
     }
 }
@@ -138,6 +156,13 @@ impl Stage {
     pub(super) fn create(&self, subject: &str) -> Result<String> {
         let made = self.done("POST", "/users", Some(&json!({ "provider": "main", "subject": subject })), 201)?;
         made["id"].as_str().map(str::to_owned).context("no id")
+    }
+
+    /// The record of somebody at the main provider, with the administrators' tier; its id.
+    pub(super) fn person(&self, subject: &str) -> Result<String> {
+        let id = self.create(subject)?;
+        self.done("PUT", &format!("/users/{id}/grants/admin"), Some(&json!({ "until": "2999-01-01T00:00:00Z" })), 200)?;
+        Ok(id)
     }
 
     /// The audit, the latest line first, as (actor, action).

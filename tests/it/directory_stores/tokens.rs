@@ -55,6 +55,14 @@ pub(crate) async fn a_token_too_many_is_refused(stage: &impl DirectoryUnderTest)
     create(new_token(joe.id, 100), 20).await.unwrap();
     assert!(store.revoke_access_token(joe.id, second.id, Actor::Shell, at(21)).await.unwrap());
     create(new_token(joe.id, 100), 21).await.unwrap();
+    // Signed out everywhere, they may begin anew.
+    let refused = create(new_token(joe.id, 100), 22).await;
+    assert!(matches!(refused, Err(DirectoryError::TooMany("tokens"))), "{refused:?}");
+    change(store.as_ref(), "joe", UserChange::SignOut, 22).await;
+    create(new_token(joe.id, 100), 22).await.unwrap();
+    create(new_token(joe.id, 100), 23).await.unwrap();
+    let refused = create(new_token(joe.id, 100), 24).await;
+    assert!(matches!(refused, Err(DirectoryError::TooMany("tokens"))), "{refused:?}");
     let refused = create(NewAccessToken { id: first.id, ..new_token(joe.id, 100) }, 200).await;
     assert!(matches!(refused, Err(DirectoryError::Taken("id"))), "{refused:?}");
     let refused = create(NewAccessToken { hash: first.hash, ..new_token(joe.id, 100) }, 200).await;

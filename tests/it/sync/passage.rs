@@ -5,7 +5,8 @@ use tiergate_testbed::provider::Person;
 use tiergate_testbed::raw_http::request_with_body;
 use tiergate_testbed::{Endpoint, Fault, Provider, RawResponse, Tiergate, request};
 
-use super::{Directory, ask, service};
+use super::{BINARY, Directory, ask, config, service};
+use crate::grid::wire::{Asker, Question, Wire};
 
 const PASSES: &str = "paths: [\"/users/**\"]\n      methods: [GET, PATCH]";
 
@@ -78,6 +79,7 @@ fn every_call_is_in_the_audit_and_no_value_of_a_change_is() {
         .collect();
     let change = "main PATCH /users/auth0%7Ca1";
     assert_eq!(told, [("idp.changed", change), ("idp.change", change), ("idp.read", "main GET /users/auth0%7Ca1")]);
+    assert_eq!(lines[0]["after"], json!({ "status": 200 }));
     assert_eq!(lines[1]["after"], json!({ "members": ["blocked", "password"] }));
     let everything = format!("{lines:?}{}", tiergate.log());
     assert!(!everything.contains("swordfish-9") && !everything.contains("development-only-secret"));
@@ -145,4 +147,38 @@ fn what_is_not_acceptable_is_not_shown_and_tokens_are_renewed() {
     provider.revoke_service_tokens();
     assert_eq!(get().status, 200);
     assert_eq!(provider.service_tokens(), before + 1);
+}
+
+#[test]
+fn a_change_that_a_proxy_only_asks_about_does_not_go_to_the_provider() {
+    let (provider, tiergate) = stage();
+    let question = |method: &str| Question {
+        method: method.to_owned(),
+        target: "/_auth/admin/idp/users/auth0%7Ca1".to_owned(),
+        host: "apps.example.com".to_owned(),
+        headers: vec![("authorization".to_owned(), format!("Bearer {}", provider.token("admin").expect("a token")))],
+    };
+    let asker = Asker::new(&tiergate).expect("a connection");
+    assert_eq!(asker.ask(Wire::Grpc, &question("GET")).expect("an answer").status, 200);
+    assert_eq!(asker.ask(Wire::Grpc, &question("PATCH")).expect("an answer").status, 405);
+    assert_eq!(asker.ask(Wire::Grpc, &question("DELETE")).expect("an answer").status, 403, "it is not listed");
+    let asked = provider.management_requests();
+    assert!(asked.iter().all(|request| request.starts_with("GET ")), "{asked:?}");
+    assert_eq!(audited(&provider, &tiergate).len(), 1);
+}
+
+#[test]
+fn without_a_directory_nothing_but_reading_goes_through() {
+    let provider = Provider::start().expect("the provider");
+    provider.set_people([("auth0|a1".to_owned(), Person::named("ann", 1_700_000_000_000))]);
+    let config = config(&provider, &Directory { management: PASSES, ..Directory::default() });
+    let config = config.replace("directory:\n  url: \"sqlite:directory.db\"\n", "");
+    assert!(!config.contains("directory:"), "{config}");
+    let tiergate = Tiergate::start(BINARY, &config).expect("the service");
+    assert_eq!(ask(&provider, &tiergate, "admin", "/idp/users/auth0%7Ca1").status, 200);
+    let refused = send(&provider, &tiergate, "PATCH", "/idp/users/auth0%7Ca1", "{}");
+    assert_eq!(refused.status, 403);
+    assert!(refused.text().contains("`directory: {}`"), "{}", refused.text());
+    let asked = provider.management_requests();
+    assert!(asked.iter().all(|request| request.starts_with("GET ")), "{asked:?}");
 }

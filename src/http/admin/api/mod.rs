@@ -1,7 +1,7 @@
 //! The administrator's JSON API.
 //!
 //! ```text
-//! method, path ─operation::TABLE─▶ Operation ─query, body─▶ AdminDesk ─▶ view or problem
+//! method, path ─table::TABLE─▶ Operation ─query, body─▶ AdminDesk ─▶ view or problem
 //!                     └─▶ openapi: the document
 //! ```
 
@@ -11,14 +11,16 @@ mod openapi;
 mod operation;
 pub(in crate::http::admin) mod problem;
 mod query;
+mod table;
 
 use std::sync::Arc;
 
 use body::ChangeUser;
 use fault::Fault;
-use operation::{Answer, Described, IfMatch, Operation, TABLE};
+use operation::{Answer, Described, IfMatch, Operation};
 use query::Query;
 use serde::Serialize;
+use table::TABLE;
 
 use super::desk::{AuditSearch, By, DecisionSearch, GroupSearch, SessionSearch, SignedOut, UserSearch, UserView};
 use super::{AdminDesk, Administrator, DeskError};

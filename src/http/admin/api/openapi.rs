@@ -4,7 +4,8 @@ use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
 use super::body::{self, BodyForm, MAX_NAME, ONE_LINE};
-use super::operation::{Answer, Described, Form, IfMatch, Parameter, TABLE};
+use super::operation::{Answer, Described, Form, IfMatch, Parameter};
+use super::table::TABLE;
 
 /// The document of the API at `base`, a path, of a service with these providers.
 pub(super) fn document(base: &str, providers: &[&str]) -> Value {

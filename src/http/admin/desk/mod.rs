@@ -8,6 +8,7 @@ mod audit;
 mod catalogue;
 mod people;
 mod sessions;
+mod user_views;
 mod users;
 mod views;
 
@@ -20,8 +21,8 @@ pub use catalogue::{
 };
 pub use people::Owner;
 pub use sessions::{SessionList, SessionSearch, SessionView, SignedOut};
-pub use users::{GrantView, RightsView};
-pub use users::{GroupList, GroupSearch, GroupView, NewUser, TokenList, TokenView, UserList, UserSearch, UserView};
+pub use user_views::{GrantView, GroupList, GroupView, RightsView, TokenList, TokenView, UserList, UserView};
+pub use users::{GroupSearch, NewUser, UserSearch};
 pub use views::{MeView, Timestamp};
 
 use super::recent::RecentDecisions;

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::json;
 
-use super::users::UserView;
+use super::user_views::UserView;
 use super::views::Timestamp;
 use super::{AdminDesk, By, DeskError};
 use crate::directory::{Actor, NewAuditEntry, UserChange, UserId, UserKey, UserRef};

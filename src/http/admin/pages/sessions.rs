@@ -20,7 +20,7 @@ impl Asked<'_> {
         let list = self.pages.desk.sessions(SessionSearch { of: None, limit: SHOWN }).await?;
         let own = match &self.administrator.guest.credential {
             Credential::Session(live) => Some(live.key.to_string()),
-            Credential::Bearer | Credential::AccessToken => None,
+            Credential::Bearer | Credential::AccessToken { .. } => None,
         };
         let owners = self.pages.desk.owners(&list.sessions).await;
         let rows: Vec<_> = list

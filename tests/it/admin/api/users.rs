@@ -123,6 +123,19 @@ fn nobody_disables_themselves() {
 }
 
 #[test]
+fn who_is_made_to_be_refused_is_refused_from_the_first_version_on() {
+    let stage = Stage::start().unwrap();
+    let who = json!({ "provider": "main", "subject": "dev|gone", "disabled": true, "reason": "left" });
+    let made = stage.done("POST", "/users", Some(&who), 201).unwrap();
+    assert_eq!((&made["disabled_here"], &made["disabled_reason"]), (&json!(true), &json!("left")));
+    assert_eq!(made["version"], 1);
+    let lines = stage.audit(&format!("?user={}", made["id"].as_str().unwrap())).unwrap();
+    assert_eq!(lines.iter().map(|line| &line["action"]).collect::<Vec<_>>(), ["user.disable"]);
+    assert_eq!(stage.ask(&stage.admin(), "POST", "/users", Some(&who)).unwrap().status, 409);
+    assert_eq!(stage.audit("?action=user.").unwrap().len(), 1);
+}
+
+#[test]
 fn sessions_are_listed_and_ended() {
     let stage = Stage::start().unwrap();
     let id = stage.create("dev|stable").unwrap();
