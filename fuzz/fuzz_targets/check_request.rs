@@ -103,6 +103,9 @@ static SERVICE: LazyLock<CheckService> = LazyLock::new(|| {
         clock: world.clone(),
         random: world.clone(),
         sessions: None,
+        directory: None,
+        access_tokens: false,
+        opaque_tokens: None,
     };
     let checker = Checker::new(snapshot, TokenCache::new(10), ports);
     CheckService::new(Arc::new(checker), world.clone(), world)

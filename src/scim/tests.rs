@@ -263,7 +263,7 @@ fn bodies_that_are_no_user_or_group_are_refused() {
         (json!({ "userName": "a", ENTERPRISE: [] }), ScimType::InvalidValue),
         (json!({ "userName": "a", "tags": many }), ScimType::InvalidValue),
     ] {
-        let error = WrittenUser::created(object(&body)).err().expect("no user");
+        let error = WrittenUser::created(object(&body)).expect_err("no user");
         assert_eq!((error.status, error.kind), (400, Some(kind)), "{error}");
     }
     let id = UserId::from_bytes([1; 16]).to_string();

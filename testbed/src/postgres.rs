@@ -42,8 +42,9 @@ impl Postgres {
             let files = folder.path().join("files");
             let password = folder.path().join("password");
             std::fs::write(&password, PASSWORD)?;
-            let mut install = Command::new(setpriv()[0]);
-            install.args(&setpriv()[1..]).arg(program("initdb")?).arg("--pgdata").arg(&files);
+            let (before, arguments) = as_server();
+            let mut install = Command::new(before);
+            install.args(arguments).arg(program("initdb")?).arg("--pgdata").arg(&files);
             install.arg(format!("--pwfile={}", password.display()));
             install.args([
                 "--username=tester",
@@ -56,8 +57,8 @@ impl Postgres {
             let said = String::from_utf8_lossy(&output.stderr);
             ensure!(output.status.success(), "initdb: {}{said}", String::from_utf8_lossy(&output.stdout));
             let port = free_port()?;
-            let process = Component::new("postgres", setpriv()[0])
-                .args(setpriv()[1..].iter().copied())
+            let process = Component::new("postgres", before)
+                .args(arguments.iter().copied())
                 .arg(program("postgres")?)
                 .arg("-D")
                 .arg(&files)
@@ -154,11 +155,11 @@ fn children(pid: u32) -> Vec<u32> {
 }
 
 /// PostgreSQL refuses to run as root: there it runs as the user that Debian made for it.
-fn setpriv() -> &'static [&'static str] {
+fn as_server() -> (&'static str, &'static [&'static str]) {
     if rustix::process::geteuid().is_root() {
-        &["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups"]
+        ("setpriv", &["--reuid=postgres", "--regid=postgres", "--init-groups"])
     } else {
-        &["env"]
+        ("env", &[])
     }
 }
 

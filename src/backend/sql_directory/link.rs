@@ -201,6 +201,7 @@ pub(super) enum Again {
 }
 
 /// Whether it may help to try again, as long as nothing was committed.
+#[expect(clippy::wildcard_enum_match_arm, reason = "of the errors of a library those count that are named")]
 pub(super) fn again(error: &sqlx::Error) -> Again {
     if is_busy(error)
         && error.as_database_error().is_some_and(|error| error.try_downcast_ref::<SqliteError>().is_some())

@@ -54,14 +54,12 @@ impl SignedSecond {
     /// and everything else counts as of the last one: whichever of two messages
     /// of one second comes first, who is refused in it stays refused.
     fn date(self, told: Told) -> Told {
-        let Told { subject, change } = told;
-        let change = match change {
-            UserChange::Reported(mut report) if report.disabled == Some(false) => {
-                report.as_of = self.start;
-                UserChange::Reported(report)
-            }
-            other => other,
-        };
+        let Told { subject, mut change } = told;
+        if let UserChange::Reported(report) = &mut change
+            && report.disabled == Some(false)
+        {
+            report.as_of = self.start;
+        }
         Told { subject, change }
     }
 }

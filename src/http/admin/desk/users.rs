@@ -108,9 +108,9 @@ impl AdminDesk {
             let by = By { expected_version: Some(known.as_ref().map_or(0, |known| known.version)), ..by };
             let disable = UserChange::Disable { reason };
             let made = directory.change(UserRef::Key(key.clone()), disable, actor(), by.because()).await;
-            let made = made.map_err(|error| match DeskError::from(error) {
-                DeskError::ChangedMeanwhile => DeskError::AlreadyThere,
-                other => other,
+            let made = made.map_err(|error| {
+                let error = DeskError::from(error);
+                if matches!(error, DeskError::ChangedMeanwhile) { DeskError::AlreadyThere } else { error }
             })?;
             if known.is_none() {
                 return self.after(&made);

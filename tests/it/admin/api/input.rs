@@ -94,7 +94,7 @@ fn what_is_wrong_is_told_with_what_to_do() {
         ("PATCH", user.clone(), json_type, "\"1\"", r#"{"attributes":{"a":"\u0000"}}"#, 400, "without U+0000"),
         ("PATCH", user.clone(), json_type, "\"1\"", r#"{"attributes":{"a":{"b":1,"b":2}}}"#, 400, "twice"),
         ("PUT", grant.clone(), json_type, "", r#"{"until":"tomorrow"}"#, 400, "RFC 3339"),
-        ("PUT", grant.clone(), json_type, "", r#"{"until":"2001-01-01T00:00:00Z"}"#, 422, "`until` is past"),
+        ("PUT", grant, json_type, "", r#"{"until":"2001-01-01T00:00:00Z"}"#, 422, "`until` is past"),
         ("PUT", below("/grants/nobodys"), json_type, "", "", 404, "there is no such tier"),
         ("PUT", format!("/users/{}/grants/ea", "0".repeat(32)), json_type, "", "", 404, "there is no such user"),
         ("GET", format!("/users/{}", id.to_uppercase() + "A"), "", "", "", 404, "there is no such user"),

@@ -15,7 +15,8 @@ const USERS: usize = 100_000;
 const LIMIT: Duration = Duration::from_millis(300);
 
 fn report(number: usize) -> ReportRequest {
-    let groups = if number % 1000 == 0 { vec!["rare".to_owned()] } else { vec![format!("team-{}", number % 50)] };
+    let groups =
+        if number.is_multiple_of(1000) { vec!["rare".to_owned()] } else { vec![format!("team-{}", number % 50)] };
     ReportRequest {
         key: UserKey::new(&ProviderId::new("main"), &format!("auth0|{number:06}")),
         report: Report {
