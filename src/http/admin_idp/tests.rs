@@ -68,14 +68,14 @@ async fn only_methods_and_paths_that_are_listed_go_through() {
 }
 
 #[tokio::test]
-async fn a_change_that_cannot_be_written_down_is_not_made() {
+async fn what_cannot_be_written_down_is_not_done() {
     for (has_directory, is_down, method, status, is_made) in [
         (true, false, "PATCH", 200, true),
         (true, false, "GET", 200, true),
         (true, true, "PATCH", 503, false),
         (true, true, "DELETE", 503, false),
-        (true, true, "GET", 200, true),
-        (false, false, "PATCH", 503, false),
+        (true, true, "GET", 503, false),
+        (false, false, "PATCH", 403, false),
         (false, false, "GET", 200, true),
     ] {
         let stage = stage(has_directory);
