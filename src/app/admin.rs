@@ -90,7 +90,7 @@ impl AreaParts<'_> {
             keys: Arc::new(keys),
             providers: providers.collect(),
             tier: tier.clone(),
-            instance: self.checker.draw_id(),
+            instance: self.checker.draw_id().to_string(),
         });
         let gate = Gate::new(Arc::clone(self.checker), tier);
         let desk = Arc::new(desk);

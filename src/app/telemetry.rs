@@ -121,7 +121,7 @@ impl Decisions {
         let protocol = Protocol::ALL.iter().position(|protocol| *protocol == record.protocol).unwrap_or_default();
         let reason = Reason::ALL.iter().position(|reason| *reason == record.reason).unwrap_or_default();
         let series = self.series.load();
-        let named = record.tier.as_deref().and_then(|tier| series.tiers.iter().position(|held| held == tier));
+        let named = record.tier().and_then(|tier| series.tiers.iter().position(|held| held == tier));
         let tier = named.map_or(0, |position| position + 1);
         let index = (protocol * Reason::ALL.len() + reason) * (series.tiers.len() + 1) + tier;
         if let Some(counter) = series.counters.get(index) {
@@ -151,23 +151,24 @@ impl Decisions {
     }
 
     fn line(&self, record: &DecisionRecord, took: Duration) -> Vec<u8> {
+        let digits = record.decision_id.digits();
         let line = Line {
             ts: self.clock.now().to_string(),
             request_id: &record.request_id,
-            decision_id: &record.decision_id,
+            decision_id: digits.as_str(),
             protocol: record.protocol.as_str(),
             method: &record.method,
             host: &record.host,
             path: &record.path,
-            rule: record.rule.as_deref(),
-            tier: record.tier.as_deref(),
+            rule: record.rule(),
+            tier: record.tier(),
             decision: decision(record),
             reason: record.reason.as_str(),
             cause: record.cause,
-            subject: record.subject.as_deref(),
-            provider: record.provider.as_deref(),
+            subject: record.subject(),
+            provider: record.provider(),
             duration_us: took.as_micros(),
-            policy: &record.policy,
+            policy: record.policy(),
         };
         // Texts and numbers only: that always serialises.
         let mut line = serde_json::to_vec(&line).unwrap_or_default();

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::super::fixture::{DirectoryStage, caller, directory_stage, session_cookie};
 use super::*;
+use crate::check::tests::value;
 use crate::check::{Answer, CheckOutcome};
 use crate::directory::{Actor, Because, TierGrant, UserChange, UserRef};
 use crate::session::{SessionId, SessionKey};
@@ -42,9 +43,9 @@ impl DirectoryStage {
     }
 }
 
-fn header<'o>(outcome: &'o CheckOutcome, name: &str) -> &'o str {
+fn header(outcome: &CheckOutcome, name: &str) -> String {
     let Answer::Allow(allow) = &outcome.answer else { panic!("refused: {:?}", outcome.record) };
-    allow.headers.iter().find(|(held, _)| held.as_ref() == name).map_or("", |(_, value)| value)
+    value(allow, name).unwrap_or_default()
 }
 
 fn grant(tier: &str, until: Option<i64>) -> UserChange {
@@ -75,14 +76,14 @@ async fn who_is_disabled_is_refused_where_somebody_is_asked_for_and_nobody_elsew
     for path in ["/apps/devel/x", "/apps/stable/x"] {
         let refused = stage.get(path, Some("live")).await;
         assert_eq!((refused.record.allowed, refused.record.reason), (false, Reason::DisabledUser), "{path}");
-        assert_eq!(refused.record.subject.as_deref(), Some("u-1"), "the log says who");
+        assert_eq!(refused.record.subject(), Some("u-1"), "the log says who");
         let Answer::Deny(denial) = &refused.answer else { panic!("a refusal") };
         assert_eq!((denial.http_status(Protocol::Grpc), &denial.redirect), (403, &None));
         assert!(denial.set_cookies.is_empty(), "the session stays, to sign out with");
     }
     let open = stage.get("/public/x", Some("live")).await;
     assert!(open.record.allowed);
-    assert_eq!((header(&open, "x-auth-user"), header(&open, "x-auth-tiers")), ("", "public"));
+    assert_eq!((header(&open, "x-auth-user"), header(&open, "x-auth-tiers")), (String::new(), "public".to_owned()));
     stage.change(UserChange::Enable).await;
     assert!(stage.get("/apps/devel/x", Some("live")).await.record.allowed);
 }

@@ -1,25 +1,33 @@
 //! How a judgement is put into an outcome: what the upstream, the client, the
 //! log are told.
 
+use std::sync::Arc;
+
+use super::allow::{Allow, Told};
 use super::assertion::AssertionError;
 use super::body::{Reader, Refusal, html_body, json_body};
 use super::credentials;
-use super::identity_headers::{ASSERTION_HEADER, Identity};
 use super::judgement::{Check, Subject};
 use super::login::{LoginPlace, LostSession};
-use super::outcome::{Allow, Answer, Body, CheckOutcome, DecisionRecord, Denial, DenyKind, Response, challenge};
+use super::outcome::{Answer, Body, CheckOutcome, Denial, DenyKind, Response, challenge};
+use super::record::DecisionRecord;
 use super::request_kind::{self, Preflight};
 use crate::policy::{Required, TokenPlaces};
 use crate::types::{CanonicalPath, Host, Principal, Reason, TierSet};
 use crate::ui::Contact;
 
 impl Check<'_, '_> {
-    pub(super) fn allow(&self, subject: &Subject<'_>, principal: Option<&Principal>, held: TierSet) -> CheckOutcome {
+    pub(super) fn allow(
+        &self,
+        subject: &Subject<'_>,
+        principal: Option<&Arc<Principal>>,
+        held: TierSet,
+    ) -> CheckOutcome {
         let mut record = self.record(Some(subject));
         record.allowed = true;
         record.reason = Reason::Ok;
-        record.tiers = self.tier_names(held);
-        let Ok(assertion) = self.assertion(principal, &record.tiers) else {
+        record.held = held;
+        let Ok(assertion) = self.assertion(principal.map(AsRef::as_ref), held) else {
             return self.deny(Some(subject), Reason::Unavailable, Some("assertion"), &Required::default());
         };
         let mut allow = self.upstream(Some(subject), principal, held, assertion);
@@ -28,11 +36,13 @@ impl Check<'_, '_> {
     }
 
     /// The signed assertion, or nothing where none is asked for.
-    fn assertion(&self, principal: Option<&Principal>, tiers: &[String]) -> Result<String, AssertionError> {
+    fn assertion(&self, principal: Option<&Principal>, held: TierSet) -> Result<String, AssertionError> {
         let Some(settings) = &self.snapshot.assertion else { return Ok(String::new()) };
         let clock = &self.checker.ports.clock;
         let (now, monotonic) = (clock.now(), clock.monotonic());
-        self.checker.assertion_keys.sign(settings, principal, tiers, &self.decision_id, now, monotonic)
+        let tiers = self.snapshot.policy.tiers();
+        let tiers: Vec<&str> = held.iter().map(|tier| tiers.name(tier)).collect();
+        self.checker.assertion_keys.sign(settings, principal, &tiers, self.decision_id, now, monotonic)
     }
 
     /// What goes to the upstream; every way to let a request pass ends here, so
@@ -40,26 +50,22 @@ impl Check<'_, '_> {
     pub(super) fn upstream(
         &self,
         subject: Option<&Subject<'_>>,
-        principal: Option<&Principal>,
+        principal: Option<&Arc<Principal>>,
         held: TierSet,
         assertion: String,
     ) -> Allow {
-        let tiers = self.snapshot.policy.tiers();
-        let identity = Identity {
-            principal,
-            tiers,
+        let caller = Told {
+            snapshot: Arc::clone(self.snapshot),
+            principal: principal.cloned(),
             held,
-            tier: subject.and_then(|subject| subject.matched.tier()).map(|tier| tiers.name(tier)),
-            request_id: &self.request_id,
+            tier: subject.and_then(|subject| subject.matched.tier()),
+            request_id: Arc::clone(&self.request_id),
+            assertion,
         };
-        let mut headers = self.snapshot.identity.values(&identity);
-        headers.push((Box::from(ASSERTION_HEADER), assertion));
-        let managed = |name: &str| headers.iter().any(|(held, _)| held.as_ref() == name);
-        let mut remove: Vec<String> =
-            self.snapshot.identity.reserved().filter(|name| !managed(name)).map(str::to_owned).collect();
+        let mut aliases: Vec<String> = Vec::new();
         for (name, _) in self.request.headers {
-            if self.snapshot.identity.is_alias(name) && !remove.iter().any(|held| held == name) {
-                remove.push((*name).to_owned());
+            if self.snapshot.identity.is_alias(name) && !aliases.iter().any(|held| held == name) {
+                aliases.push((*name).to_owned());
             }
         }
         // Under no rule nothing is read, so nothing is cut out.
@@ -68,8 +74,8 @@ impl Check<'_, '_> {
         let websocket_protocol_cut = places.websocket_protocol && credentials::protocols_hold_token(self.request);
         let cookies = request_kind::upstream_cookies(self.request);
         Allow {
-            headers,
-            remove,
+            caller,
+            aliases,
             query: credentials::upstream_query(self.request.target, !query_cut.is_empty()),
             query_cut,
             websocket_protocol: credentials::upstream_protocols(self.request, websocket_protocol_cut),
@@ -227,17 +233,12 @@ impl Check<'_, '_> {
         allowed.then(|| String::from_utf8_lossy(origin).into_owned())
     }
 
-    fn tier_names(&self, held: TierSet) -> Vec<String> {
-        held.iter().map(|tier| self.snapshot.policy.tiers().name(tier).to_owned()).collect()
-    }
-
     pub(super) fn record(&self, subject: Option<&Subject<'_>>) -> DecisionRecord {
-        let tiers = self.snapshot.policy.tiers();
         DecisionRecord {
-            request_id: self.request_id.clone(),
-            decision_id: self.decision_id.clone(),
+            request_id: Arc::clone(&self.request_id),
+            decision_id: self.decision_id,
             protocol: self.request.protocol,
-            method: request_kind::loggable(self.request.method.as_bytes(), 32),
+            method: request_kind::loggable_method(self.request.method),
             host: match subject {
                 Some(subject) => subject.host.as_ref().map(|host| host.as_str().to_owned()).unwrap_or_default(),
                 None => self.request.host.map(|host| request_kind::loggable(host, 255)).unwrap_or_default(),
@@ -246,16 +247,15 @@ impl Check<'_, '_> {
                 Some(subject) => request_kind::cut(subject.path.as_str()),
                 None => request_kind::loggable_path(self.request.target),
             },
-            rule: subject.map(|subject| subject.matched.rule().name().to_owned()),
-            tier: subject.and_then(|subject| subject.matched.tier()).map(|tier| tiers.name(tier).to_owned()),
-            tiers: Vec::new(),
             allowed: false,
             reason: Reason::Unavailable,
             cause: None,
-            subject: None,
-            provider: None,
             token: None,
-            policy: self.snapshot.policy.fingerprint().to_owned(),
+            snapshot: Arc::clone(self.snapshot),
+            rule: subject.map(|subject| subject.matched.rule().shared_name()),
+            asked_tier: subject.and_then(|subject| subject.matched.tier()),
+            held: TierSet::EMPTY,
+            principal: None,
         }
     }
 }

@@ -10,6 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::json;
 
+use super::record::DecisionId;
 use crate::types::{Monotonic, Principal, UnixTime};
 
 /// How long one key signs before the next one takes over.
@@ -66,8 +67,8 @@ impl AssertionKeys {
         &self,
         settings: &AssertionSettings,
         caller: Option<&Principal>,
-        tiers: &[String],
-        decision_id: &str,
+        tiers: &[&str],
+        decision_id: DecisionId,
         now: UnixTime,
         monotonic: Monotonic,
     ) -> Result<String, AssertionError> {
@@ -78,7 +79,7 @@ impl AssertionKeys {
             "aud": settings.audience,
             "iat": now.as_secs(),
             "exp": now.as_secs().saturating_add(lifetime),
-            "jti": decision_id,
+            "jti": decision_id.digits().as_str(),
             "tiers": tiers,
         });
         if let (Some(caller), Some(members)) = (caller, claims.as_object_mut()) {
@@ -175,7 +176,9 @@ mod tests {
         };
         let keys = AssertionKeys::new();
         let signed_by = |now| {
-            let token = keys.sign(&settings, None, &[], "d", UnixTime::from_secs(0), now).expect("signed");
+            let token = keys
+                .sign(&settings, None, &[], DecisionId::from_bytes([7; 16]), UnixTime::from_secs(0), now)
+                .expect("signed");
             let header = URL_SAFE_NO_PAD.decode(token.split('.').next().expect("header")).expect("base64url");
             let header: serde_json::Value = serde_json::from_slice(&header).expect("json");
             header["kid"].as_str().expect("kid").to_owned()

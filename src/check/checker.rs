@@ -9,9 +9,10 @@ use super::body::ErrorTemplate;
 use super::identity_headers::IdentityHeaders;
 use super::judgement::{Ask, Caller, Check, Step};
 use super::login::LoginPlace;
-use super::outcome::{CheckOutcome, DecisionRecord, DenyKind};
+use super::outcome::{CheckOutcome, DenyKind};
 use super::pages::OwnPages;
 use super::places::Places;
+use super::record::{DecisionId, DecisionRecord};
 use super::token_cache::TokenCache;
 use crate::apps::Catalogue;
 use crate::directory::Directory;
@@ -130,12 +131,12 @@ impl Checker {
         self.assertion_keys.jwks(self.ports.clock.monotonic()).ok()
     }
 
-    /// A new id for a request that brings none: 128 bits in lower-case hex.
+    /// A new id, for a decision or for a request that brings none.
     #[must_use]
-    pub fn draw_id(&self) -> String {
+    pub fn draw_id(&self) -> DecisionId {
         let mut id = [0u8; 16];
         self.ports.random.fill(&mut id);
-        format!("{:032x}", u128::from_be_bytes(id))
+        DecisionId::from_bytes(id)
     }
 
     /// Decides one request; `pages` answers for the service's own paths.
@@ -196,18 +197,21 @@ impl Checker {
     /// a verified token makes somebody known to [`Self::check`].
     #[must_use]
     pub fn what_if(&self, request: &RequestView<'_>, caller: Option<&Principal>) -> DecisionRecord {
-        self.what_if_under(&self.snapshot.load(), request, caller)
+        self.what_if_under(&self.snapshot(), request, caller)
     }
 
     pub(super) fn what_if_under(
         &self,
-        snapshot: &Snapshot,
+        snapshot: &Arc<Snapshot>,
         request: &RequestView<'_>,
         caller: Option<&Principal>,
     ) -> DecisionRecord {
         let check = Check::new(self, snapshot, request);
         match check.begin(None) {
-            Step::Ask(subject) => check.judge_principal(&subject, caller, None).record,
+            Step::Ask(subject) => {
+                let caller = caller.map(|caller| Arc::new(caller.clone()));
+                check.judge_principal(&subject, caller.as_ref(), None).record
+            }
             Step::Done(outcome) => outcome.record,
             Step::Page(_) | Step::OwnTier(..) => {
                 check.deny(None, Reason::NoRule, Some("own_page"), &Required::default()).record
@@ -220,7 +224,7 @@ impl Checker {
         let snapshot = self.snapshot.load_full();
         let check = Check::new(self, &snapshot, request);
         match check.begin(None) {
-            Step::Ask(subject) => check.judge_principal(&subject, caller, None),
+            Step::Ask(subject) => check.judge_principal(&subject, caller.cloned().map(Arc::new).as_ref(), None),
             Step::Done(outcome) => outcome,
             Step::Page(_) | Step::OwnTier(..) => panic!("there are no pages"),
         }

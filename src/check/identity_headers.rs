@@ -1,6 +1,7 @@
 //! The headers that tell the upstream who calls, and the guard that nobody
 //! else can set them.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
@@ -60,6 +61,8 @@ pub struct IdentityHeaders {
     reserved: BTreeSet<Box<str>>,
     /// The reserved names folded to their one spelling.
     folded: BTreeSet<Box<str>>,
+    /// The reserved names that no allowed request brings, in byte order.
+    unmanaged: Box<[Box<str>]>,
 }
 
 /// What the headers of one allowed request are made of.
@@ -97,13 +100,22 @@ impl IdentityHeaders {
         reserved.extend(CARRIER_NAMES.map(Box::from));
         reserved.extend(strip.iter().map(|name| name.to_ascii_lowercase().into_boxed_str()));
         let folded = reserved.iter().map(|name| fold(name)).collect();
-        Self { fields, reserved, folded }
+        let managed = |name: &Box<str>| **name == *ASSERTION_HEADER || fields.iter().any(|(held, _)| held == name);
+        let unmanaged = reserved.iter().filter(|name| !managed(name)).cloned().collect();
+        Self { fields, reserved, folded, unmanaged }
     }
 
     /// Every managed header of one allowed request with its value, empty when
-    /// it is unknown.
-    pub(crate) fn values(&self, identity: &Identity<'_>) -> Vec<(Box<str>, String)> {
-        self.fields.iter().map(|(name, field)| (name.clone(), field.value(identity))).collect()
+    /// it is unknown; the assertion is not among them.
+    pub(crate) fn each(&self, identity: &Identity<'_>, mut put: impl FnMut(&str, &str)) {
+        for (name, field) in &self.fields {
+            put(name, &field.value(identity));
+        }
+    }
+
+    /// The reserved names that no allowed request brings to its upstream.
+    pub(crate) fn unmanaged(&self) -> impl Iterator<Item = &str> {
+        self.unmanaged.iter().map(AsRef::as_ref)
     }
 
     /// Whether a header carries what only a user directory says.
@@ -172,7 +184,7 @@ impl HeaderProfile {
 }
 
 impl Field {
-    fn value(&self, identity: &Identity<'_>) -> String {
+    fn value<'i>(&self, identity: &Identity<'i>) -> Cow<'i, str> {
         let caller = identity.principal;
         match self {
             Self::Subject => printable(caller.map_or("", |caller| &caller.subject), ""),
@@ -181,40 +193,43 @@ impl Field {
                 printable(email.map_or("", |email| email.address()), "")
             }
             Self::Name => printable(caller.and_then(|caller| caller.name.as_deref()).unwrap_or_default(), ""),
-            Self::Tier => identity.tier.unwrap_or_default().to_owned(),
-            Self::Tiers => {
-                let names: Vec<&str> = identity.held.iter().map(|tier| identity.tiers.name(tier)).collect();
-                names.join(",")
-            }
-            Self::Scopes => join(caller.map(|caller| &caller.scopes), " "),
-            Self::Groups => join(caller.map(|caller| &caller.groups), ","),
+            Self::Tier => Cow::Borrowed(identity.tier.unwrap_or_default()),
+            Self::Tiers => joined(identity.held.iter().map(|tier| identity.tiers.name(tier)), ","),
+            Self::Scopes => joined(caller.into_iter().flat_map(|caller| caller.scopes.iter()), " "),
+            Self::Groups => joined(caller.into_iter().flat_map(|caller| caller.groups.iter()), ","),
             Self::Issuer => printable(caller.map_or("", |caller| &caller.issuer), ""),
-            Self::RequestId => identity.request_id.to_owned(),
+            Self::RequestId => Cow::Borrowed(identity.request_id),
             Self::Claim(claim) => {
-                caller.and_then(|caller| claim.find(&caller.claims)).map_or_else(String::new, claim_text)
+                caller.and_then(|caller| claim.find(&caller.claims)).map_or(Cow::Borrowed(""), claim_text)
             }
             Self::Attribute(attribute) => {
-                caller.and_then(|caller| attribute.find(&caller.attributes)).map_or_else(String::new, claim_text)
+                caller.and_then(|caller| attribute.find(&caller.attributes)).map_or(Cow::Borrowed(""), claim_text)
             }
         }
     }
 }
 
-fn join(names: Option<&crate::types::NameSet>, separator: &str) -> String {
-    let Some(names) = names else { return String::new() };
-    // A name that holds the separator would read as two names.
-    names.iter().map(|name| printable(name, separator)).collect::<Vec<_>>().join(separator)
+/// The names as one text. A name that holds the separator would read as two names.
+fn joined<'n>(mut names: impl Iterator<Item = &'n str>, separator: &str) -> Cow<'n, str> {
+    let Some(first) = names.next() else { return Cow::Borrowed("") };
+    names.fold(printable(first, separator), |all, name| {
+        let mut all = all.into_owned();
+        all.push_str(separator);
+        all.push_str(&printable(name, separator));
+        Cow::Owned(all)
+    })
 }
 
 /// A scalar claim as text, a list of scalars comma-separated, else its JSON.
-fn claim_text(value: &serde_json::Value) -> String {
+fn claim_text(value: &serde_json::Value) -> Cow<'_, str> {
     match value {
-        serde_json::Value::Null => String::new(),
+        serde_json::Value::Null => Cow::Borrowed(""),
         serde_json::Value::String(text) => printable(text, ""),
-        serde_json::Value::Bool(flag) => flag.to_string(),
-        serde_json::Value::Number(number) => number.to_string(),
+        serde_json::Value::Bool(true) => Cow::Borrowed("true"),
+        serde_json::Value::Bool(false) => Cow::Borrowed("false"),
+        serde_json::Value::Number(number) => Cow::Owned(number.to_string()),
         serde_json::Value::Array(items) if items.iter().all(|item| !item.is_array() && !item.is_object()) => {
-            let texts: Vec<String> = items
+            let texts: Vec<Cow<'_, str>> = items
                 .iter()
                 .map(|item| match item {
                     serde_json::Value::String(text) => printable(text, ","),
@@ -225,32 +240,35 @@ fn claim_text(value: &serde_json::Value) -> String {
                     | serde_json::Value::Object(_) => claim_text(item),
                 })
                 .collect();
-            texts.join(",")
+            Cow::Owned(texts.join(","))
         }
-        serde_json::Value::Array(_) | serde_json::Value::Object(_) => printable(&value.to_string(), ""),
+        serde_json::Value::Array(_) | serde_json::Value::Object(_) => {
+            Cow::Owned(printable(&value.to_string(), "").into_owned())
+        }
     }
 }
 
 /// The text with every byte outside printable ASCII, every byte of `separator`
 /// and `%` itself percent-encoded, so that two texts never become one.
-fn printable(text: &str, separator: &str) -> String {
+fn printable<'t>(text: &'t str, separator: &str) -> Cow<'t, str> {
     let keep = |byte: u8| (0x20..0x7f).contains(&byte) && byte != b'%' && !separator.as_bytes().contains(&byte);
     // Whoever reads a header trims it.
     let trimmed = text.trim_matches(' ');
     if trimmed.len() == text.len() && text.bytes().all(keep) {
-        return text.to_owned();
+        return Cow::Borrowed(text);
     }
     let start = text.len().saturating_sub(text.trim_start_matches(' ').len());
     let end = start.saturating_add(trimmed.len());
     let keep = |(position, byte): (usize, u8)| keep(byte) && (start..end).contains(&position);
-    text.bytes().enumerate().fold(String::with_capacity(text.len().saturating_mul(3)), |mut out, (position, byte)| {
+    let mut out = String::with_capacity(text.len().saturating_mul(3));
+    for (position, byte) in text.bytes().enumerate() {
         if keep((position, byte)) {
             out.push(char::from(byte));
         } else {
             let _ = write!(out, "%{byte:02X}");
         }
-        out
-    })
+    }
+    Cow::Owned(out)
 }
 
 /// The one spelling that all spellings of a header name share: lower case,
@@ -297,8 +315,8 @@ mod tests {
     #[test]
     fn values_are_printable_ascii_and_lists_cannot_be_widened() {
         assert_eq!(printable("Zoë\r\nX-Auth-Scopes: admin", ""), "Zo%C3%AB%0D%0AX-Auth-Scopes: admin");
-        let groups = ["a,admin", "b"].into_iter().collect();
-        assert_eq!(join(Some(&groups), ","), "a%2Cadmin,b");
+        assert_eq!(joined(["a,admin", "b"].into_iter(), ","), "a%2Cadmin,b");
+        assert_eq!(joined(std::iter::empty(), ","), "");
         assert_eq!(printable("a%2Cb", ""), "a%252Cb");
         assert_eq!(printable(" a b ", ""), "%20a b%20");
         assert_eq!(claim_text(&serde_json::json!(["a", 1, true, "x,y"])), "a,1,true,x%2Cy");

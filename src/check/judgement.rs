@@ -10,6 +10,7 @@ use super::credentials::{self, Credentials};
 use super::login::LostSession;
 use super::outcome::{CheckOutcome, DenyKind};
 use super::pages::OwnPages;
+use super::record::DecisionId;
 use super::request_kind::{self, Preflight};
 use super::token_cache::CacheResult;
 use crate::apps::RouteTag;
@@ -97,19 +98,17 @@ pub(super) struct StaleRoute<'s> {
 /// One request under one snapshot.
 pub(super) struct Check<'s, 'r> {
     pub(super) checker: &'s Checker,
-    pub(super) snapshot: &'s Snapshot,
+    pub(super) snapshot: &'s Arc<Snapshot>,
     pub(super) request: &'r RequestView<'r>,
-    pub(super) decision_id: String,
-    pub(super) request_id: String,
+    pub(super) decision_id: DecisionId,
+    pub(super) request_id: Arc<str>,
 }
 
 impl<'s, 'r> Check<'s, 'r> {
-    pub(super) fn new(checker: &'s Checker, snapshot: &'s Snapshot, request: &'r RequestView<'r>) -> Self {
+    pub(super) fn new(checker: &'s Checker, snapshot: &'s Arc<Snapshot>, request: &'r RequestView<'r>) -> Self {
         let decision_id = checker.draw_id();
-        let request_id = request
-            .request_id
-            .filter(|given| request_kind::is_request_id(given))
-            .map_or_else(|| decision_id.clone(), str::to_owned);
+        let given = request.request_id.filter(|given| request_kind::is_request_id(given));
+        let request_id = given.map_or_else(|| Arc::from(decision_id.digits().as_str()), Arc::from);
         Self { checker, snapshot, request, decision_id, request_id }
     }
 
@@ -174,7 +173,7 @@ impl<'s, 'r> Check<'s, 'r> {
         method: &str,
     ) -> Result<Option<StaleRoute<'s>>, &'static str> {
         let Some(route) = self.request.route_app else { return Ok(None) };
-        let Snapshot { policy, catalogue, earlier, .. } = self.snapshot;
+        let Snapshot { policy, catalogue, earlier, .. } = self.snapshot.as_ref();
         let served = catalogue.serving(host, path.as_str());
         if route == RouteTag::NO_APP {
             return if served.is_none() { Ok(None) } else { Err("route_of_no_app") };
@@ -337,7 +336,7 @@ impl<'s, 'r> Check<'s, 'r> {
         }
     }
 
-    fn judge_session(&self, subject: &Subject<'_>, principal: &Principal, live: &LiveSession) -> CheckOutcome {
+    fn judge_session(&self, subject: &Subject<'_>, principal: &Arc<Principal>, live: &LiveSession) -> CheckOutcome {
         let mut outcome = self.judge_unless(self.is_foreign_websocket(subject), subject, principal);
         if let Some(cookie) = &live.set_cookie {
             outcome.set_cookie(cookie.clone());
@@ -346,7 +345,7 @@ impl<'s, 'r> Check<'s, 'r> {
     }
 
     /// The judgement of somebody, or of nobody where a page of another origin uses their credentials.
-    fn judge_unless(&self, is_foreign: bool, subject: &Subject<'_>, principal: &Principal) -> CheckOutcome {
+    fn judge_unless(&self, is_foreign: bool, subject: &Subject<'_>, principal: &Arc<Principal>) -> CheckOutcome {
         if is_foreign {
             let refused = Refused::of(Reason::InsufficientPermission, "websocket_origin");
             self.judge_principal(subject, None, Some(refused))
@@ -360,11 +359,11 @@ impl<'s, 'r> Check<'s, 'r> {
     fn judge_barred(
         &self,
         subject: &Subject<'_>,
-        principal: &Principal,
+        principal: &Arc<Principal>,
         shown: &Shown,
         Barred { reason, cause }: Barred,
     ) -> CheckOutcome {
-        let whom = (reason == Reason::DisabledUser).then_some(principal);
+        let whom = (reason == Reason::DisabledUser).then_some(principal.as_ref());
         let mut outcome = self.judge_principal(subject, None, Some(Refused { reason, cause, whom }));
         outcome.record.speaks_of(principal);
         match shown {
@@ -394,15 +393,16 @@ impl<'s, 'r> Check<'s, 'r> {
     pub(super) fn judge_principal(
         &self,
         subject: &Subject<'_>,
-        principal: Option<&Principal>,
+        principal: Option<&Arc<Principal>>,
         refused: Option<Refused<'_>>,
     ) -> CheckOutcome {
         if let Some(preflight) = &subject.preflight {
             return self.answer_preflight(subject, preflight);
         }
         let tiers = self.snapshot.policy.tiers();
-        let decision = match (subject.matched.decide(tiers, principal, subject.route_tier), &subject.stale_route) {
-            (Decision::Allow(held), Some(stale)) => match stale.matched.decide(stale.tiers, principal, None) {
+        let caller = principal.map(AsRef::as_ref);
+        let decision = match (subject.matched.decide(tiers, caller, subject.route_tier), &subject.stale_route) {
+            (Decision::Allow(held), Some(stale)) => match stale.matched.decide(stale.tiers, caller, None) {
                 Decision::Allow(_) => Decision::Allow(held),
                 denied @ Decision::Deny(_) => denied,
             },
@@ -422,7 +422,7 @@ impl<'s, 'r> Check<'s, 'r> {
             }
             (Decision::Deny(reason), None) => {
                 let required = subject.matched.required(tiers, subject.route_tier);
-                self.deny_as(DenyKind::of(reason), (Some(subject), principal), reason, None, &required)
+                self.deny_as(DenyKind::of(reason), (Some(subject), caller), reason, None, &required)
             }
         };
         if let Some(principal) = principal {

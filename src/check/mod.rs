@@ -12,6 +12,7 @@
 
 mod access_token;
 mod admission;
+mod allow;
 mod answers;
 mod assertion;
 mod body;
@@ -25,6 +26,7 @@ mod outcome;
 mod own_page;
 mod pages;
 mod places;
+mod record;
 mod request_kind;
 mod service;
 mod token_cache;
@@ -32,6 +34,7 @@ mod visitor;
 mod what_if;
 
 pub use admission::SessionGuest;
+pub use allow::Allow;
 pub use assertion::{AssertionKeys, AssertionSettings};
 pub use body::{ErrorTemplate, TemplateError};
 pub use checker::{Checker, Generation, Ports, Snapshot};
@@ -40,8 +43,9 @@ pub use identity_headers::{
 };
 pub use login::{LoginPlace, LoginRedirect, LostSession};
 pub use openings::{Access, Opening};
-pub use outcome::{Allow, Answer, Body, CheckOutcome, DecisionRecord, Denial, DenyKind, Response};
+pub use outcome::{Answer, Body, CheckOutcome, Denial, DenyKind, Response};
 pub use pages::{OwnPages, Page, PageRequest, Sender};
+pub use record::{DecisionId, DecisionRecord, Digits};
 pub(crate) use request_kind::{is_navigation, is_request_id};
 pub use service::{CheckService, DecisionLog};
 pub use token_cache::{CacheResult, TokenCache};

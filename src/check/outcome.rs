@@ -1,14 +1,14 @@
 //! The end of a check: one value, and the tables that turn it into statuses.
 
 use std::fmt;
-use std::sync::Arc;
 
+use super::allow::Allow;
 use super::login::LoginRedirect;
 use super::pages::names;
-use super::token_cache::CacheResult;
+use super::record::DecisionRecord;
 use crate::policy::Required;
 use crate::session::SetCookie;
-use crate::types::{Principal, Protocol, Reason};
+use crate::types::{Protocol, Reason};
 
 /// What a check came to, with the record of why.
 #[derive(Debug, Clone)]
@@ -41,32 +41,6 @@ pub enum Answer {
     /// Where a protocol cannot carry that, the request passes as [`Allow`]
     /// would let an anonymous one pass.
     Respond(Box<Response>),
-}
-
-/// What goes to the upstream with an allowed request.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Allow {
-    /// Every managed header with its value; empty when unknown.
-    pub headers: Vec<(Box<str>, String)>,
-    /// Headers of the client that must not go upstream: reserved names that
-    /// are not managed, and every other spelling of a reserved name.
-    pub remove: Vec<String>,
-    /// The query for the upstream, with its `?`.
-    pub query: String,
-    /// The raw names of the parameters that were cut out of the query.
-    pub query_cut: Vec<String>,
-    /// The subprotocols for the upstream.
-    pub websocket_protocol: String,
-    /// Whether a token was cut out of the subprotocols.
-    pub websocket_protocol_cut: bool,
-    /// The cookies for the upstream, without those of the service.
-    pub cookie: String,
-    /// Whether a cookie was cut out.
-    pub cookie_cut: bool,
-    /// Cookies for the browser, which come with the upstream's answer.
-    pub set_cookies: Vec<SetCookie>,
-    /// The origin that may read the answer, on a rule with `cors`.
-    pub cors_origin: Option<String>,
 }
 
 /// Why a request is refused, as far as the status goes.
@@ -189,7 +163,7 @@ impl Body {
 }
 
 /// An answer of the service itself.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Response {
     /// The HTTP status.
     pub status: u16,
@@ -199,22 +173,6 @@ pub struct Response {
     pub body: String,
     /// What the upstream gets where the protocol cannot carry the answer.
     pub otherwise: Allow,
-}
-
-/// Without values: the caller's own cookies, query and assertion stand there.
-impl fmt::Debug for Allow {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { headers, remove, query_cut, .. } = self;
-        f.debug_struct("Allow")
-            .field("headers", &names(headers))
-            .field("remove", remove)
-            .field("query_cut", query_cut)
-            .field("websocket_protocol_cut", &self.websocket_protocol_cut)
-            .field("cookie_cut", &self.cookie_cut)
-            .field("set_cookies", &self.set_cookies.len())
-            .field("cors_origin", &self.cors_origin)
-            .finish_non_exhaustive()
-    }
 }
 
 /// Without the address to sign in at, the body and the cookies.
@@ -242,51 +200,6 @@ impl fmt::Debug for Response {
             .field("headers", &names(headers))
             .field("otherwise", otherwise)
             .finish_non_exhaustive()
-    }
-}
-
-/// One line of the decision log. Holds no token, cookie or query.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DecisionRecord {
-    /// The id of the request, from the proxy or drawn here.
-    pub request_id: String,
-    /// The id of this decision.
-    pub decision_id: String,
-    /// By which door it came.
-    pub protocol: Protocol,
-    /// The method, cut to 32 bytes.
-    pub method: String,
-    /// The canonical host, empty when there is none.
-    pub host: String,
-    /// The canonical path; of a refused target the raw path, cut and escaped.
-    pub path: String,
-    /// The name of the rule that matched.
-    pub rule: Option<String>,
-    /// The tier the rule asked for.
-    pub tier: Option<String>,
-    /// The tiers the caller holds, in configured order, for an allowed request.
-    pub tiers: Vec<String>,
-    /// Whether the request passes.
-    pub allowed: bool,
-    /// Why.
-    pub reason: Reason,
-    /// The exact cause behind the reason, a constant word; for the log only.
-    pub cause: Option<&'static str>,
-    /// The verified subject.
-    pub subject: Option<Arc<str>>,
-    /// The provider that vouches for it.
-    pub provider: Option<String>,
-    /// How the token came to be known, when there was one; a session is none.
-    pub token: Option<CacheResult>,
-    /// The fingerprint of the policy that decided.
-    pub policy: String,
-}
-
-impl DecisionRecord {
-    /// Whom it is about.
-    pub(super) fn speaks_of(&mut self, principal: &Principal) {
-        self.subject = Some(Arc::from(principal.subject.as_ref()));
-        self.provider = Some(principal.provider.as_str().to_owned());
     }
 }
 

@@ -19,8 +19,9 @@
 //! app, or to no app of the catalogue, it does not lead to a page: the policy decides.
 
 use super::admission::Admitted;
+use super::allow::Allow;
 use super::judgement::{Check, Step};
-use super::outcome::{Allow, Answer, CheckOutcome, DenyKind, Response};
+use super::outcome::{Answer, CheckOutcome, DenyKind, Response};
 use super::pages::{OwnPages, Page, PageRequest, Sender};
 use super::request_kind;
 use crate::policy::Required;

@@ -143,6 +143,15 @@ pub(super) fn loggable(bytes: &[u8], limit: usize) -> String {
     bytes.get(..bytes.len().min(limit)).unwrap_or_default().escape_ascii().to_string()
 }
 
+/// A method for the log, cut to 32 bytes.
+pub(super) fn loggable_method(method: &str) -> Cow<'static, str> {
+    const USUAL: [&str; 7] = ["GET", "POST", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS"];
+    match USUAL.into_iter().find(|usual| *usual == method) {
+        Some(usual) => Cow::Borrowed(usual),
+        None => Cow::Owned(loggable(method.as_bytes(), 32)),
+    }
+}
+
 /// The path of a raw target for the log; a query may hold secrets.
 pub(super) fn loggable_path(target: &[u8]) -> String {
     let path = target.split(|byte| matches!(byte, b'?' | b'#')).next().unwrap_or_default();

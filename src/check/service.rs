@@ -8,8 +8,9 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 
 use super::checker::Checker;
-use super::outcome::{CheckOutcome, DecisionRecord, DenyKind};
+use super::outcome::{CheckOutcome, DenyKind};
 use super::pages::OwnPages;
+use super::record::DecisionRecord;
 use crate::types::{Clock, Reason, RequestView};
 
 /// Where decisions are written down.

@@ -132,13 +132,15 @@ impl Checker {
             permissions: names(&caller.permissions),
             groups: names(&caller.groups),
         });
+        let rule = record.rule().map(str::to_owned);
+        let tier = record.tier().map(str::to_owned);
         Explanation {
-            method: record.method,
+            method: record.method.into_owned(),
             host: (!record.host.is_empty()).then_some(record.host),
             // Of a target without a path, the record has nothing to show.
             path: if record.path.is_empty() { target.to_owned() } else { record.path },
-            rule: record.rule,
-            tier: record.tier,
+            rule,
+            tier,
             requires: requires(&snapshot, question),
             caller,
             decision: if record.allowed { "allow" } else { "deny" },

@@ -180,9 +180,17 @@ pub(super) fn unavailable() -> CheckResponse {
 }
 
 fn allowed(allow: Allow, record: &DecisionRecord) -> CheckResponse {
+    let mut headers_to_remove: Vec<String> = allow.removed().map(str::to_owned).collect();
+    let mut set = Vec::new();
+    // Envoy removes after it sets: a name is in one of the two lists only.
+    allow.each_header(|name, value| {
+        if value.is_empty() {
+            headers_to_remove.push(name.to_owned());
+        } else {
+            set.push(overwrite(name, value.to_owned()));
+        }
+    });
     let Allow {
-        headers,
-        remove: mut headers_to_remove,
         query: _,
         query_cut,
         websocket_protocol,
@@ -191,16 +199,8 @@ fn allowed(allow: Allow, record: &DecisionRecord) -> CheckResponse {
         cookie_cut,
         set_cookies,
         cors_origin,
+        ..
     } = allow;
-    let mut set = Vec::with_capacity(headers.len());
-    // Envoy removes after it sets: a name is in one of the two lists only.
-    for (name, value) in headers {
-        if value.is_empty() {
-            headers_to_remove.push(name.into_string());
-        } else {
-            set.push(overwrite(&name, value));
-        }
-    }
     if websocket_protocol_cut {
         if websocket_protocol.is_empty() {
             headers_to_remove.push("sec-websocket-protocol".to_owned());
@@ -306,13 +306,13 @@ fn status(code: i32) -> rpc::Status {
 
 fn metadata(record: &DecisionRecord) -> Struct {
     let text = |text: &str| Value { kind: Some(Kind::StringValue(text.to_owned())) };
-    let tiers = record.tiers.iter().map(|tier| text(tier)).collect();
+    let tiers = record.tiers().map(text).collect();
     let fields = [
-        ("subject", text(record.subject.as_deref().unwrap_or_default())),
-        ("tier", text(record.tier.as_deref().unwrap_or_default())),
+        ("subject", text(record.subject().unwrap_or_default())),
+        ("tier", text(record.tier().unwrap_or_default())),
         ("tiers", Value { kind: Some(Kind::ListValue(ListValue { values: tiers })) }),
-        ("rule", text(record.rule.as_deref().unwrap_or_default())),
-        ("decision_id", text(&record.decision_id)),
+        ("rule", text(record.rule().unwrap_or_default())),
+        ("decision_id", text(record.decision_id.digits().as_str())),
     ];
     Struct { fields: fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect() }
 }

@@ -36,28 +36,15 @@ pub(super) fn still_refused(protocol: Protocol) -> Response<Full<Bytes>> {
 }
 
 fn allowed(allow: Allow) -> Response<Full<Bytes>> {
-    let Allow {
-        headers,
-        remove,
-        query,
-        query_cut: _,
-        websocket_protocol,
-        websocket_protocol_cut: _,
-        cookie,
-        cookie_cut,
-        set_cookies,
-        cors_origin,
-    } = allow;
     let mut response = Response::new(Full::default());
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     // A proxy copies what it finds here over what the client sent: an absent
     // header would let the client's stand, an empty one does not.
-    for name in remove {
-        set(&mut response, &name, "");
+    for name in allow.removed() {
+        set(&mut response, name, "");
     }
-    for (name, value) in headers {
-        set(&mut response, &name, &value);
-    }
+    allow.each_header(|name, value| set(&mut response, name, value));
+    let Allow { query, websocket_protocol, cookie, cookie_cut, set_cookies, cors_origin, .. } = allow;
     set(&mut response, QUERY_HEADER, &query);
     set(&mut response, WEBSOCKET_PROTOCOL_HEADER, &websocket_protocol);
     set(&mut response, COOKIE_HEADER, &cookie);

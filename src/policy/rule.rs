@@ -1,5 +1,7 @@
 //! One rule, compiled: which requests it covers and what it asks.
 
+use std::sync::Arc;
+
 use super::condition::{Condition, variable_name};
 use super::document::{ConditionFile, EncodedFile, RuleFile, TokenPlaceFile};
 use super::error::{PolicyError, PolicyErrorKind};
@@ -69,7 +71,7 @@ pub struct Rule {
     encoded: EncodedSet,
     origins: Box<[Box<str>]>,
     token_places: TokenPlaces,
-    name: Box<str>,
+    name: Arc<str>,
     digest: [u8; 32],
 }
 
@@ -78,6 +80,12 @@ impl Rule {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The name, to be kept beyond the policy.
+    #[must_use]
+    pub fn shared_name(&self) -> Arc<str> {
+        Arc::clone(&self.name)
     }
 
     /// The methods that it covers; all where there are none.
@@ -220,14 +228,14 @@ fn own_conditions(file: &RuleFile) -> ConditionFile {
     }
 }
 
-fn rule_name(methods: &[Box<str>], host: Option<&str>, pattern: &Pattern) -> Box<str> {
+fn rule_name(methods: &[Box<str>], host: Option<&str>, pattern: &Pattern) -> Arc<str> {
     let mut name = methods.join(",");
     if !name.is_empty() {
         name.push(' ');
     }
     name.push_str(host.unwrap_or_default());
     name.push_str(pattern.as_str());
-    name.into_boxed_str()
+    Arc::from(name)
 }
 
 fn compile_encoded(file: Option<&[EncodedFile]>, pointer: &str, errors: &mut Vec<PolicyError>) -> EncodedSet {

@@ -416,7 +416,7 @@ impl OwnPages for Pages {
 
     fn answer<'a>(&'a self, request: &'a PageRequest<'a>) -> Pin<Box<dyn Future<Output = Page> + Send + 'a>> {
         Box::pin(async move {
-            let visit = Visit::of(request, || self.checker.draw_id());
+            let visit = Visit::of(request, || self.checker.draw_id().to_string());
             if self.signing_in.is_none() {
                 return self.respond(&visit).await;
             }
