@@ -15,7 +15,7 @@
 //! oidc_provider, glewlwyd  providers of others                     example  the examples, each whole
 //! browser    Chromium                  user_agent a browser's cookies and redirects, no screen
 //! redis      one server, TLS, Sentinels, a Cluster         mariadb, postgres  a server with a database each time
-//! raw_http   requests byte by byte     websocket  a WebSocket client   socketio  the Socket.IO client
+//! raw_http   requests byte by byte     load    requests by a schedule     websocket  a WebSocket client   socketio  the Socket.IO client
 //! ```
 
 #![expect(clippy::disallowed_methods, reason = "the test bed is the outside world: processes, files, waiting")]
@@ -28,6 +28,7 @@ pub mod gateway;
 pub mod glewlwyd;
 mod guard;
 mod keep_alive;
+pub mod load;
 pub mod mariadb;
 pub mod oidc_provider;
 pub mod postgres;
@@ -55,6 +56,7 @@ pub use gateway::{Backends, Gateway, RunningGateway};
 pub use glewlwyd::Glewlwyd;
 pub use guard::end_all_children;
 pub use keep_alive::KeepAlive;
+pub use load::{Load, Observed, Stream};
 pub use mariadb::MariaDb;
 pub use oidc_provider::{OidcProvider, OidcProviderBuilder};
 pub use postgres::Postgres;
