@@ -191,7 +191,7 @@ impl UserDirectory for CountedDirectory {
         self.counted("probe", move |store| store.probe(now))
     }
 
-    fn sweep(&self, now: UnixTime) -> DirectoryFuture<'_, ()> {
-        self.counted("sweep", move |store| store.sweep(now))
+    fn sweep(&self, now: UnixTime, audit_from: UnixTime) -> DirectoryFuture<'_, ()> {
+        self.counted("sweep", move |store| store.sweep(now, audit_from))
     }
 }

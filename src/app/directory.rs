@@ -33,6 +33,7 @@ pub(super) struct OpenedDirectory {
     pub(super) directory: Arc<Directory>,
     store: Arc<CountedDirectory>,
     address: DirectoryAddress,
+    audit_keep: Duration,
     clock: Arc<dyn Clock>,
 }
 
@@ -70,8 +71,8 @@ impl OpenedDirectory {
         };
         let remembering = Remembering { users: u64::from(settings.cache), max_stale: settings.max_stale };
         let directory = Arc::new(Directory::remembering(ports, remembering));
-        let address = settings.store.clone();
-        Ok(Self { directory, store, address, clock: Arc::clone(clock) })
+        let (address, audit_keep) = (settings.store.clone(), settings.audit_keep);
+        Ok(Self { directory, store, address, audit_keep, clock: Arc::clone(clock) })
     }
 
     /// Follows what others change, until the service stops.
@@ -127,7 +128,8 @@ impl OpenedDirectory {
             }
             // Both are counted as errors of the store where they fail.
             if self.store.probe(self.clock.now()).await.is_ok() {
-                let _ = self.store.sweep(self.clock.now()).await;
+                let now = self.clock.now();
+                let _ = self.store.sweep(now, now.minus(self.audit_keep)).await;
             }
         }
     }

@@ -108,6 +108,7 @@ async fn run(start: LoadedConfig, config_files: Vec<ReadFile>, load: LoadConfig)
         refresh,
         clock: Arc::clone(&clock),
         random: Arc::clone(&random),
+        tasks: Arc::clone(&tasks_beside),
         sessions: sign_in.as_ref().map(|parts| Arc::<LiveSessions>::clone(&parts.live) as Arc<dyn SessionSource>),
         directory: directory.as_ref().map(|opened| Arc::clone(&opened.directory)),
         access_tokens: config.directory.as_ref().is_some_and(|settings| settings.access_tokens.max_per_user > 0),

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::admission::{Admitted, Shown, Vouched, bars, cannot_tell};
 use super::checker::{Checker, Snapshot};
+use super::deadline::Deadline;
 use super::judgement::Caller;
 use super::token_cache::CacheResult;
 use crate::directory::{Standing, StoredAccessToken, TokenHash, UserKey};
@@ -44,6 +45,7 @@ impl Checker {
         snapshot: &Snapshot,
         stored: &StoredAccessToken,
         as_password: bool,
+        deadline: &mut Deadline<'_>,
     ) -> Admitted {
         let refused = |cause| Admitted::BadToken(Reason::InvalidToken, cause);
         let StoredAccessToken { token, owner, sequence: _ } = stored;
@@ -54,7 +56,7 @@ impl Checker {
         if now >= token.expires_at {
             return Admitted::BadToken(Reason::ExpiredToken, "access_token_over");
         }
-        let standing = match self.standing(owner).await {
+        let standing = match self.standing(owner, deadline).await {
             Ok(Some(standing)) => standing,
             Ok(None) => return refused("access_token_of_nobody"),
             Err(barred) => return Admitted::BadToken(barred.reason, barred.cause),

@@ -12,7 +12,8 @@
 
 use std::sync::Arc;
 
-use super::checker::{Checker, Snapshot};
+use super::checker::{Checker, Snapshot, TOO_LATE};
+use super::deadline::Deadline;
 use super::judgement::Caller;
 use super::token_cache::CacheResult;
 use crate::directory::{DirectoryError, Standing, UserKey};
@@ -52,7 +53,8 @@ pub(crate) struct Barred {
 /// Since when somebody vouches for a caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Vouched {
-    /// The provider, by a token issued then.
+    /// The provider, by a token that may have been issued then already; or we, by
+    /// a personal access token made then.
     Token(UnixTime),
     /// We, by a session that began then.
     Session(UnixTime),
@@ -71,18 +73,16 @@ pub enum SessionGuest {
 
 impl Checker {
     /// What `caller` counts for under a policy.
-    pub(super) async fn admit(&self, snapshot: &Snapshot, caller: Caller) -> Admitted {
+    pub(super) async fn admit(&self, snapshot: &Snapshot, caller: Caller, deadline: &mut Deadline<'_>) -> Admitted {
         let (principal, vouched, shown) = match caller {
             Caller::Token(verified, cache) => {
-                (Arc::clone(verified.principal()), Vouched::Token(verified.issued_at()), Shown::Token(cache))
+                (Arc::clone(verified.principal()), Vouched::Token(verified.issued_after()), Shown::Token(cache))
             }
             Caller::Opaque(token, cache) => {
-                // One that does not say when it was issued is as old as can be.
-                let issued_at = token.issued_at().unwrap_or_default();
-                (Arc::clone(token.principal()), Vouched::Token(issued_at), Shown::Token(cache))
+                (Arc::clone(token.principal()), Vouched::Token(token.issued_after()), Shown::Token(cache))
             }
             Caller::AccessToken { stored, as_password } => {
-                return self.admit_access_token(snapshot, &stored, as_password).await;
+                return self.admit_access_token(snapshot, &stored, as_password, deadline).await;
             }
             Caller::Session(live) => {
                 (Arc::clone(&live.principal), Vouched::Session(live.signed_in_at), Shown::Session(live))
@@ -91,7 +91,7 @@ impl Checker {
             Caller::BadToken(reason, cause) => return Admitted::BadToken(reason, cause),
             Caller::BadCookie(reason, cause) => return Admitted::BadCookie(reason, cause),
         };
-        match self.admit_principal(&principal, vouched).await {
+        match self.admit_principal(&principal, vouched, deadline).await {
             Ok(principal) => Admitted::Somebody(principal, shown),
             Err(barred) => Admitted::Barred(principal, shown, barred),
         }
@@ -99,7 +99,8 @@ impl Checker {
 
     /// Whose browser it is, with what the directory says.
     pub async fn admit_session(&self, live: Arc<LiveSession>) -> SessionGuest {
-        match self.admit_principal(&live.principal, Vouched::Session(live.signed_in_at)).await {
+        let mut deadline = Deadline::new(&self.ports.tasks);
+        match self.admit_principal(&live.principal, Vouched::Session(live.signed_in_at), &mut deadline).await {
             Ok(principal) if Arc::ptr_eq(&principal, &live.principal) => SessionGuest::Admitted(live),
             Ok(principal) => SessionGuest::Admitted(Arc::new(LiveSession { principal, ..live.as_ref().clone() })),
             Err(Barred { reason: Reason::Unavailable | Reason::Overloaded, .. }) => SessionGuest::Unknown,
@@ -108,9 +109,14 @@ impl Checker {
     }
 
     /// The principal of a request, with what the directory says.
-    async fn admit_principal(&self, principal: &Arc<Principal>, vouched: Vouched) -> Result<Arc<Principal>, Barred> {
+    async fn admit_principal(
+        &self,
+        principal: &Arc<Principal>,
+        vouched: Vouched,
+        deadline: &mut Deadline<'_>,
+    ) -> Result<Arc<Principal>, Barred> {
         let key = UserKey::new(&principal.provider, &principal.subject);
-        let Some(standing) = self.standing(&key).await? else { return Ok(Arc::clone(principal)) };
+        let Some(standing) = self.standing(&key, deadline).await? else { return Ok(Arc::clone(principal)) };
         if let Some(barred) = bars(&standing, vouched) {
             return Err(barred);
         }
@@ -118,9 +124,16 @@ impl Checker {
     }
 
     /// What the directory says of somebody; nothing where there is none.
-    pub(super) async fn standing(&self, key: &UserKey) -> Result<Option<Arc<Standing>>, Barred> {
+    pub(super) async fn standing(
+        &self,
+        key: &UserKey,
+        deadline: &mut Deadline<'_>,
+    ) -> Result<Option<Arc<Standing>>, Barred> {
         let Some(directory) = &self.ports.directory else { return Ok(None) };
-        directory.standing(key).await.map_err(|error| cannot_tell(&error))
+        match deadline.wait(directory.standing(key)).await {
+            Some(told) => told.map_err(|error| cannot_tell(&error)),
+            None => Err(Barred { reason: Reason::Unavailable, cause: TOO_LATE }),
+        }
     }
 }
 

@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
+use super::admission::Admitted;
 use super::assertion::{AssertionKeys, AssertionSettings};
 use super::body::ErrorTemplate;
+use super::deadline::Deadline;
 use super::identity_headers::IdentityHeaders;
 use super::judgement::{Ask, Caller, Check, Step};
 use super::login::LoginPlace;
@@ -19,8 +21,11 @@ use crate::directory::Directory;
 use crate::policy::{Policy, Required, TokenPlaces};
 use crate::session::{NoSession, SessionId, SessionSource};
 use crate::token::{Issuers, KeyRefresh, KeySource, OpaqueTokens};
-use crate::types::{Clock, Principal, Random, Reason, RequestView};
+use crate::types::{Clock, Principal, Random, Reason, RequestView, Tasks};
 use crate::ui::Ui;
+
+/// Why nothing is decided where the time of a check is over.
+pub(super) const TOO_LATE: &str = "too_late";
 
 /// Checks that may wait for keys at once. A token with an unknown key costs
 /// nothing to make: those beyond this are refused, and nobody else notices.
@@ -75,6 +80,8 @@ pub struct Ports {
     pub clock: Arc<dyn Clock>,
     /// For the ids of decisions.
     pub random: Arc<dyn Random>,
+    /// To wait no longer than a proxy does.
+    pub tasks: Arc<dyn Tasks>,
     /// The sessions of browsers; without them no cookie is a credential.
     pub sessions: Option<Arc<dyn SessionSource>>,
     /// The people whom the service knows beyond their tokens.
@@ -148,26 +155,47 @@ impl Checker {
             (Step::Done(outcome), _) => return outcome,
             (Step::Page(path), Some(pages)) => return check.page(&path, pages).await,
             (Step::OwnTier(path, tier), _) => {
-                let caller = self.known(|| check.caller_by(TokenPlaces::HEADER)).await;
-                return check.judge_own(&path, &tier, &self.admit(&snapshot, caller).await);
+                let admitted = self.admitted(&snapshot, || check.caller_by(TokenPlaces::HEADER)).await;
+                return check.judge_own(&path, &tier, &admitted);
             }
             (Step::Page(_), None) => {
                 return check.deny(None, Reason::NoRule, Some("own_page"), &Required::default());
             }
         };
-        let caller = self.known(|| check.caller(&subject)).await;
-        let admitted = self.admit(&snapshot, caller).await;
+        let admitted = self.admitted(&snapshot, || check.caller(&subject)).await;
         check.judge(&subject, &admitted)
     }
 
-    /// Who calls, once what has to be waited for is there.
-    pub(super) async fn known<'a>(&self, caller: impl Fn() -> Result<Caller, Ask<'a>> + Send + Sync) -> Caller {
-        match caller() {
+    /// Who calls and what they count for under a policy, once what has to be
+    /// waited for is there, or the time for all of that is over.
+    pub(super) async fn admitted<'a>(
+        &self,
+        snapshot: &Snapshot,
+        caller: impl Fn() -> Result<Caller, Ask<'a>> + Send + Sync,
+    ) -> Admitted {
+        let mut deadline = Deadline::new(&self.ports.tasks);
+        let caller = match caller() {
             Ok(caller) => caller,
-            Err(Ask::Session(id)) => self.session(&id).await,
-            Err(Ask::AccessToken { hash, as_password }) => self.access_token(hash, as_password).await,
-            Err(Ask::Opaque(token, issuers)) => self.opaque_token(token, issuers).await,
-            Err(Ask::Keys(provider)) => match self.waiting.take() {
+            Err(ask) => {
+                let late = match &ask {
+                    Ask::Session(_) => Caller::BadCookie(Reason::Unavailable, TOO_LATE),
+                    Ask::AccessToken { .. } | Ask::Opaque(..) | Ask::Keys(_) => {
+                        Caller::BadToken(Reason::Unavailable, TOO_LATE)
+                    }
+                };
+                deadline.wait(self.known(ask, caller)).await.unwrap_or(late)
+            }
+        };
+        self.admit(snapshot, caller, &mut deadline).await
+    }
+
+    /// Who calls, once what is asked for is there.
+    async fn known<'a>(&self, ask: Ask<'a>, caller: impl Fn() -> Result<Caller, Ask<'a>> + Send + Sync) -> Caller {
+        match ask {
+            Ask::Session(id) => self.session(&id).await,
+            Ask::AccessToken { hash, as_password } => self.access_token(hash, as_password).await,
+            Ask::Opaque(token, issuers) => self.opaque_token(token, issuers).await,
+            Ask::Keys(provider) => match self.waiting.take() {
                 Some(_place) => {
                     self.ports.refresh.refresh(&provider).await;
                     caller().unwrap_or(Caller::BadToken(Reason::InvalidToken, "kid_unknown"))

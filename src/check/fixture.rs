@@ -16,6 +16,7 @@ use crate::directory::Directory;
 use crate::directory::fixture::{GuardedStore, Replicas, TestWorld};
 use crate::policy::Policy;
 use crate::policy::document::PolicyDocument;
+use crate::session::fixture::TestTasks;
 use crate::session::{LiveSession, NoSession, SESSION_COOKIE, SessionId, SessionKey, SessionSource, SetCookie};
 use crate::token::{ClaimPath, Issuers, KeySet, KeySource};
 use crate::types::{Clock, Monotonic, NameSet, Principal, ProviderId, Random, UnixTime};
@@ -85,6 +86,7 @@ fn ports(world: World, sessions: Option<Arc<dyn SessionSource>>) -> Ports {
         refresh: world.clone(),
         clock: world.clone(),
         random: world,
+        tasks: Arc::new(TestTasks),
         sessions,
         directory: None,
         access_tokens: false,

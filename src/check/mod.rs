@@ -8,7 +8,8 @@
 //! [`Checker::check`] is the only way to a decision, whatever the protocol. It
 //! waits for four things only: the refresh of a key set that lacks a token's
 //! key, the session of a cookie, what the directory says of somebody it does
-//! not know by heart, and a page of the service itself.
+//! not know by heart, and a page of the service itself. All but the last share one
+//! deadline, which is shorter than Envoy's patience.
 
 mod access_token;
 mod admission;
@@ -18,6 +19,7 @@ mod assertion;
 mod body;
 mod checker;
 mod credentials;
+mod deadline;
 mod identity_headers;
 mod judgement;
 mod login;

@@ -63,8 +63,8 @@ impl Checker {
         };
         let snapshot = self.snapshot();
         let check = Check::new(self, &snapshot, &request);
-        let caller = self.known(|| check.caller_by(TokenPlaces::HEADER)).await;
-        let (principal, credential) = match self.admit(&snapshot, caller).await {
+        let admitted = self.admitted(&snapshot, || check.caller_by(TokenPlaces::HEADER)).await;
+        let (principal, credential) = match admitted {
             Admitted::Somebody(principal, Shown::Token(_)) => (principal, Credential::Bearer),
             Admitted::Somebody(principal, Shown::AccessToken { as_password }) => {
                 (principal, Credential::AccessToken { as_password })

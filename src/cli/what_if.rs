@@ -2,13 +2,14 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::load::Loaded;
 use crate::app;
 use crate::check::{CallerNames, Checker, Explanation, KeyRefresh, Ports, Question, TokenCache};
 use crate::config::Config;
 use crate::token::{KeySet, KeySource};
-use crate::types::{Clock, Monotonic, Principal, ProviderId, Random, UnixTime};
+use crate::types::{Clock, Monotonic, Principal, ProviderId, Random, Tasks, UnixTime};
 
 /// Asks one config about many requests.
 pub(super) struct WhatIf {
@@ -22,6 +23,7 @@ impl WhatIf {
             refresh: Arc::new(Nothing),
             clock: Arc::new(Nothing),
             random: Arc::new(Nothing),
+            tasks: Arc::new(Nothing),
             sessions: None,
             directory: None,
             access_tokens: false,
@@ -44,7 +46,7 @@ pub(super) fn principal(names: &CallerNames, config: &Config) -> anyhow::Result<
     Ok(names.principal(&providers)?)
 }
 
-/// The world of a question that needs none: no key, no time, no chance.
+/// The world of a question that needs none: no key, no time, no chance, nothing to wait for.
 struct Nothing;
 
 impl KeySource for Nothing {
@@ -66,6 +68,14 @@ impl Clock for Nothing {
 
     fn monotonic(&self) -> Monotonic {
         Monotonic::default()
+    }
+}
+
+impl Tasks for Nothing {
+    fn spawn(&self, _: Pin<Box<dyn Future<Output = ()> + Send>>) {}
+
+    fn sleep(&self, _: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(std::future::ready(()))
     }
 }
 

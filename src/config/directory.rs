@@ -26,6 +26,8 @@ pub struct Directory {
     pub max_stale: Duration,
     /// How many users are kept in memory.
     pub cache: u32,
+    /// How long a line of the audit is kept.
+    pub audit_keep: Duration,
     /// Who may report users.
     pub hooks: Vec<Hook>,
     /// Who may manage users by SCIM.
@@ -112,6 +114,8 @@ impl Directory {
             10 * MINUTE,
             Duration::from_secs(1)..=7 * DAY,
         );
+        let audit_keep =
+            check.duration(&push(POINTER, "audit_keep"), file.audit_keep.as_ref(), 400 * DAY, DAY..=36_500 * DAY);
         let hooks_at = push(POINTER, "hooks");
         let hooks: Vec<Hook> = file
             .hooks
@@ -133,7 +137,8 @@ impl Directory {
         }
         let scim = file.scim.as_ref().and_then(|scim| Scim::read(&push(POINTER, "scim"), scim, providers, check));
         let access_tokens = AccessTokens::read(&push(POINTER, "access_tokens"), &file.access_tokens, check);
-        Some(Self { store: store?, max_stale, cache: file.cache.unwrap_or(20_000), hooks, scim, access_tokens })
+        let (store, cache) = (store?, file.cache.unwrap_or(20_000));
+        Some(Self { store, max_stale, cache, audit_keep, hooks, scim, access_tokens })
     }
 }
 

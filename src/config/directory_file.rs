@@ -19,6 +19,8 @@ pub(crate) struct DirectoryFile {
     /// How many users are kept in memory; `20000` when absent.
     #[schemars(range(min = 1, max = 10_000_000))]
     pub(crate) cache: Option<u32>,
+    /// How long a line of the audit is kept; `400d` when absent, at least `1d`.
+    pub(crate) audit_keep: Option<DurationText>,
     /// Who may report users to `<base_path>/hooks/users`.
     #[serde(default)]
     pub(crate) hooks: Vec<HookFile>,

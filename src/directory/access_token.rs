@@ -18,6 +18,21 @@ const LENGTH: usize = 43;
 /// How long a token that ended stays in the list of its owner.
 pub const KEPT_AFTER_END: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
+/// Why a token is not kept: its owner has as many as they may have.
+pub const TOO_MANY_TOKENS: &str = "tokens";
+/// Why a token is not kept: its owner has made [`made_in_a_day`] of them in [`TOKEN_DAY`].
+pub const TOO_MANY_NEW_TOKENS: &str = "new tokens";
+/// The time in which the tokens that somebody makes are counted, revoked ones too.
+pub const TOKEN_DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How many tokens somebody who may have `limit` makes in [`TOKEN_DAY`]. Each one
+/// is a row for [`KEPT_AFTER_END`] and a line of the audit, whatever becomes of it.
+#[must_use]
+pub const fn made_in_a_day(limit: usize) -> usize {
+    let usual = if limit < 10 { 10 } else { limit };
+    usual.saturating_mul(3)
+}
+
 /// The SHA-256 of a token: all that is kept of it. Tokens are 256 random bits,
 /// so nothing slower would protect them better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

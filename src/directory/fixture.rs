@@ -130,7 +130,7 @@ hand_on! {
     bookmark(name: String) -> Option<String>;
     set_bookmark(name: String, value: Option<String>) -> ();
     probe(now: UnixTime) -> ();
-    sweep(now: UnixTime) -> ();
+    sweep(now: UnixTime, audit_from: UnixTime) -> ();
 }
 
 /// Clocks that stand where the test puts them, and bytes that count.

@@ -26,7 +26,8 @@ mod trail;
 mod user;
 
 pub use access_token::{
-    AccessToken, AccessTokenId, AccessTokenSecret, KEPT_AFTER_END, NewAccessToken, StoredAccessToken, TokenHash,
+    AccessToken, AccessTokenId, AccessTokenSecret, KEPT_AFTER_END, NewAccessToken, StoredAccessToken, TOKEN_DAY,
+    TOO_MANY_NEW_TOKENS, TOO_MANY_TOKENS, TokenHash, made_in_a_day,
 };
 pub use audit::{Actor, AuditEntry, AuditPage, AuditQuery, NewAuditEntry};
 pub use change::{AttributesChange, Membership, Report, SignedIn, UserChange};

@@ -222,7 +222,7 @@ pub trait UserDirectory: Send + Sync {
     fn access_tokens(&self, owner: UserId) -> DirectoryFuture<'_, Vec<AccessToken>>;
 
     /// Keeps a token, where its owner has less than `limit` that count at `now`: those from before they were signed
-    /// out everywhere do not.
+    /// out everywhere do not. [`made_in_a_day`](super::made_in_a_day) bounds how many somebody makes, revoked ones too.
     fn create_access_token(
         &self,
         token: NewAccessToken,
@@ -258,6 +258,7 @@ pub trait UserDirectory: Send + Sync {
     /// Whether it works: writes, reads and removes something of its own.
     fn probe(&self, now: UnixTime) -> DirectoryFuture<'_, ()>;
 
-    /// Drops what is over: events that are past, tokens that ended long ago.
-    fn sweep(&self, now: UnixTime) -> DirectoryFuture<'_, ()>;
+    /// Drops what is over: events that are past, tokens that ended long ago, and
+    /// the oldest lines of the audit as far as they were written before `audit_from`.
+    fn sweep(&self, now: UnixTime, audit_from: UnixTime) -> DirectoryFuture<'_, ()>;
 }

@@ -383,11 +383,14 @@ fn read(answer: &Response<Bytes>) -> Result<Option<Map<String, Value>>, Failure>
     match answer.status() {
         StatusCode::OK => {}
         StatusCode::TOO_MANY_REQUESTS => return Err(Failure::Provider(Asked::Unreachable)),
-        // Of the service itself, or of an endpoint that is not there, and not of a token.
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::NOT_FOUND => {
+        // Of the service itself, and not of a token (RFC 7662 section 2.3).
+        StatusCode::UNAUTHORIZED => return Err(Failure::Provider(Asked::Client)),
+        StatusCode::BAD_REQUEST | StatusCode::FORBIDDEN if is_about_client(answer.body()) => {
             return Err(Failure::Provider(Asked::Client));
         }
-        StatusCode::BAD_REQUEST if is_about_client(answer.body()) => return Err(Failure::Provider(Asked::Client)),
+        // Of an endpoint that is not there, or of a firewall before it that dislikes
+        // this token: whoever sends such tokens must not keep others from being asked about.
+        StatusCode::FORBIDDEN | StatusCode::NOT_FOUND => return Err(Failure::MALFORMED),
         status if status.is_client_error() => return Err(Failure::REFUSED),
         status if status.is_server_error() => return Err(Failure::Provider(Asked::Unreachable)),
         _ => return Err(Failure::MALFORMED),
@@ -404,7 +407,7 @@ fn read(answer: &Response<Bytes>) -> Result<Option<Map<String, Value>>, Failure>
     }
 }
 
-/// Whether the provider says by 400 what others say by 401 (RFC 6749 section 5.2).
+/// Whether the provider says by 400 or 403 what others say by 401 (RFC 6749 section 5.2).
 fn is_about_client(body: &[u8]) -> bool {
     let members = parse_object(body).unwrap_or_default();
     matches!(members.get("error").and_then(Value::as_str), Some("invalid_client" | "unauthorized_client"))

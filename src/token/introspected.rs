@@ -154,6 +154,14 @@ impl IntrospectedToken {
         self.issued_at
     }
 
+    /// The earliest moment of our own clock at which it may have been issued: the
+    /// provider's clock may be ahead by the leeway. One that does not say when it
+    /// was issued is as old as can be.
+    #[must_use]
+    pub fn issued_after(&self) -> UnixTime {
+        self.issued_at.map(|issued_at| issued_at.minus(self.settings.leeway())).unwrap_or_default()
+    }
+
     /// Whether what was said of it earlier still counts: its time is not over,
     /// and the issuer's settings are those that judged it.
     #[must_use]

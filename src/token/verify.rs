@@ -149,6 +149,13 @@ impl VerifiedToken {
         self.times.issued_at
     }
 
+    /// The earliest moment of our own clock at which it may have been issued: the
+    /// provider's clock may be ahead by the leeway.
+    #[must_use]
+    pub fn issued_after(&self) -> UnixTime {
+        self.times.issued_at.minus(self.settings.leeway())
+    }
+
     /// The provider that vouches for it.
     #[must_use]
     pub fn provider(&self) -> &ProviderId {

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use crate::directory::{
     AccessToken, AccessTokenId, Actor, AuditEntry, AuditPage, AuditQuery, ChangeRequest, Changed, DirectoryError,
     EventId, Group, GroupChange, GroupId, GroupPage, GroupQuery, NewAccessToken, NewAuditEntry, NewGroup, Outcome,
-    TokenHash, User, UserChange, UserId, UserKey, UserOrder, UserPage, UserQuery, UserRef, sort_name,
+    TOKEN_DAY, TOO_MANY_NEW_TOKENS, TOO_MANY_TOKENS, TokenHash, User, UserChange, UserId, UserKey, UserOrder, UserPage,
+    UserQuery, UserRef, made_in_a_day, sort_name,
 };
 use crate::types::UnixTime;
 
@@ -21,6 +22,8 @@ pub(super) struct Kept {
     pub(super) tokens: HashMap<AccessTokenId, (TokenHash, AccessToken)>,
     pub(super) events: HashMap<[u8; 32], UnixTime>,
     pub(super) audit: Vec<AuditEntry>,
+    /// Lines of the audit that ever were.
+    audited: u64,
     pub(super) bookmarks: HashMap<String, String>,
 }
 
@@ -302,7 +305,12 @@ impl Kept {
         let counting =
             self.tokens.values().filter(|(_, token)| token.owner == new.owner && token.counts(valid_from, now));
         if counting.count() >= limit {
-            return Err(DirectoryError::TooMany("tokens"));
+            return Err(DirectoryError::TooMany(TOO_MANY_TOKENS));
+        }
+        let day = now.minus(TOKEN_DAY);
+        let made = self.tokens.values().filter(|(_, token)| token.owner == new.owner && token.created_at > day);
+        if made.count() >= made_in_a_day(limit) {
+            return Err(DirectoryError::TooMany(TOO_MANY_NEW_TOKENS));
         }
         let (hash, token) = new.begun(now);
         self.note(NewAuditEntry::of_token("token.create", &token, actor), now);
@@ -332,7 +340,8 @@ impl Kept {
 
     pub(super) fn note(&mut self, entry: NewAuditEntry, now: UnixTime) {
         let NewAuditEntry { actor, action, target, user, before, after, request_id } = entry;
-        let number = u64::try_from(self.audit.len()).unwrap_or(u64::MAX).saturating_add(1);
+        self.audited = self.audited.saturating_add(1);
+        let number = self.audited;
         let (actor, action) = (actor.to_string(), action.to_owned());
         self.audit.push(AuditEntry { number, at: now, actor, action, target, user, before, after, request_id });
     }

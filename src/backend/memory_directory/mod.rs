@@ -205,11 +205,13 @@ impl UserDirectory for MemoryDirectory {
         done(Ok(()))
     }
 
-    fn sweep(&self, now: UnixTime) -> DirectoryFuture<'_, ()> {
+    fn sweep(&self, now: UnixTime, audit_from: UnixTime) -> DirectoryFuture<'_, ()> {
         let mut kept = self.kept();
         kept.events.retain(|_, expires| now < *expires);
         let long_ago = now.minus(KEPT_AFTER_END);
         kept.tokens.retain(|_, (_, token)| token.ended_at() > long_ago);
+        let old = kept.audit.iter().take_while(|entry| entry.at < audit_from).count();
+        kept.audit.drain(..old);
         done(Ok(()))
     }
 }

@@ -42,6 +42,12 @@ pub enum SqlOpenError {
         "the tables of the user directory cannot be made or changed: the user of the database may need more rights"
     )]
     Migration(#[source] sqlx::Error),
+    /// Another process brings the tables up to date, and takes its time.
+    #[error(
+        "another process has been bringing the tables of the user directory up to date for {0} s: \
+         try again when it is done, or end its session in the database if it is gone"
+    )]
+    Locked(u64),
     /// A later version of the service has used it.
     #[error(
         "the users in it have schema {found}, and this version knows {known}: \
@@ -57,11 +63,11 @@ pub enum SqlOpenError {
 
 impl SqlOpenError {
     /// Whether it may be opened later without anybody doing anything here: the
-    /// server does not answer.
+    /// server does not answer, or somebody else is at the tables.
     #[must_use]
     pub const fn is_outage(&self) -> bool {
         match self {
-            Self::Unreachable(_) => true,
+            Self::Unreachable(_) | Self::Locked(_) => true,
             Self::File(_) | Self::Address(_) | Self::Thread(_) | Self::Migration(_) | Self::Newer { .. } => false,
         }
     }

@@ -7,7 +7,7 @@ use super::statement::{Statement, Value};
 use super::writing::{Failure, Work, Writing};
 use crate::directory::{
     AccessToken, AccessTokenId, Actor, DirectoryError, Group, GroupChange, GroupId, NewAccessToken, NewAuditEntry,
-    NewGroup, User, UserId,
+    NewGroup, TOKEN_DAY, TOO_MANY_NEW_TOKENS, TOO_MANY_TOKENS, User, UserId, made_in_a_day,
 };
 use crate::types::UnixTime;
 
@@ -245,7 +245,12 @@ impl Work for CreateToken {
         );
         let held = count(writing, counting.bind(new.owner.as_bytes()).bind(*now).bind(*now)).await?;
         if usize::try_from(held).is_ok_and(|held| held >= *limit) {
-            return Err(DirectoryError::TooMany("tokens").into());
+            return Err(DirectoryError::TooMany(TOO_MANY_TOKENS).into());
+        }
+        let made = Statement::new("SELECT COUNT(*) FROM directory_token WHERE owner = ? AND created_at > ?");
+        let made = count(writing, made.bind(new.owner.as_bytes()).bind(now.minus(TOKEN_DAY))).await?;
+        if usize::try_from(made).is_ok_and(|made| made >= made_in_a_day(*limit)) {
+            return Err(DirectoryError::TooMany(TOO_MANY_NEW_TOKENS).into());
         }
         let (hash, token) = new.clone().begun(*now);
         writing.note(&[NewAuditEntry::of_token("token.create", &token, actor)], *now).await?;

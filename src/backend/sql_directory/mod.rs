@@ -364,10 +364,10 @@ impl UserDirectory for SqlDirectory {
         Box::pin(self.write(Probe { now }))
     }
 
-    fn sweep(&self, now: UnixTime) -> DirectoryFuture<'_, ()> {
+    fn sweep(&self, now: UnixTime, audit_from: UnixTime) -> DirectoryFuture<'_, ()> {
         let swept = move |lanes: Arc<Lanes>| async move {
             for _ in 0..upkeep::SWEEP_STEPS {
-                if write(&lanes.writes, lanes.dialect, &Sweep { now }).await? {
+                if write(&lanes.writes, lanes.dialect, &Sweep { now, audit_from }).await? {
                     break;
                 }
             }

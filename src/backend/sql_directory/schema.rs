@@ -138,8 +138,10 @@ const CONNECT: Duration = Duration::from_secs(5);
 const ATTEMPTS: u32 = 200;
 const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(25);
 
+/// How long a start waits for another one, in seconds.
+const LOCK_WAIT: u64 = 20;
 /// One start after the other: the lock is one of the database, not of the server.
-const MYSQL_LOCK: &str = "SELECT GET_LOCK(CONCAT('tiergate.', SHA1(DATABASE())), 60)";
+const MYSQL_LOCK: &str = "SELECT GET_LOCK(CONCAT('tiergate.', SHA1(DATABASE())), ?)";
 const POSTGRES_LOCK: &str = "SELECT pg_advisory_lock(7310591274501143)";
 
 /// From which version to which one the tables were brought.
@@ -159,7 +161,7 @@ pub(super) async fn migrate(target: &Target) -> Result<Migrated, SqlOpenError> {
         match migrate_once(target).await {
             // Another one starts at the same file: the switch to WAL needs it alone.
             Err(SqlOpenError::Unreachable(error) | SqlOpenError::Migration(error))
-                if again(&error) == Again::Soon && attempts > 0 =>
+                if target.dialect() == Dialect::Sqlite && again(&error) == Again::Soon && attempts > 0 =>
             {
                 attempts = attempts.saturating_sub(1);
             }
@@ -176,7 +178,11 @@ async fn migrate_once(target: &Target) -> Result<Migrated, SqlOpenError> {
     let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
     let migrated = match version(&mut link).await {
         Ok(Some(found)) if found >= known => Ok(found),
-        Ok(_) | Err(_) => bring_up(&mut link, dialect, known).await,
+        Ok(_) | Err(_) => match lock(&mut link, dialect).await {
+            Ok(true) => bring_up(&mut link, dialect, known).await,
+            Ok(false) => return Err(SqlOpenError::Locked(LOCK_WAIT)),
+            Err(error) => Err(error),
+        },
     };
     // Closing it lets go of the lock; that it fails changes nothing of what was done.
     let _ = link.close().await;
@@ -193,11 +199,8 @@ async fn version(link: &mut Link) -> Result<Option<i64>, Error> {
 async fn bring_up(link: &mut Link, dialect: Dialect, known: i64) -> Result<i64, Error> {
     match dialect {
         Dialect::Sqlite => link.command("BEGIN IMMEDIATE").await?,
-        Dialect::Mysql => lock_mysql(link).await?,
-        Dialect::Postgres => {
-            link.command(POSTGRES_LOCK).await?;
-            link.command("BEGIN ISOLATION LEVEL READ COMMITTED").await?;
-        }
+        Dialect::Mysql => {}
+        Dialect::Postgres => link.command("BEGIN ISOLATION LEVEL READ COMMITTED").await?,
     }
     let done = bring_up_inside(link, dialect, known).await;
     match (dialect, &done) {
@@ -209,12 +212,29 @@ async fn bring_up(link: &mut Link, dialect: Dialect, known: i64) -> Result<i64, 
     done
 }
 
-async fn lock_mysql(link: &mut Link) -> Result<(), Error> {
-    let row = link.row(Statement::new(MYSQL_LOCK)).await?;
-    match row.and_then(|mut row| row.int().ok()) {
-        Some(1) => Ok(()),
-        Some(_) | None => Err(Error::PoolTimedOut),
+/// Waits until no other start is at the tables of a server; whether none is.
+async fn lock(link: &mut Link, dialect: Dialect) -> Result<bool, Error> {
+    match dialect {
+        // The transaction is the lock, and SQLite bounds the wait for it.
+        Dialect::Sqlite => Ok(true),
+        Dialect::Mysql => {
+            let row = link.row(Statement::new(MYSQL_LOCK).bind(LOCK_WAIT)).await?;
+            Ok(row.and_then(|mut row| row.int().ok()) == Some(1))
+        }
+        Dialect::Postgres => {
+            // It bounds the wait for a table that somebody reads, too.
+            link.command(&format!("SET lock_timeout = '{LOCK_WAIT}s'")).await?;
+            match link.command(POSTGRES_LOCK).await {
+                Err(error) if is_lock_timeout(&error) => Ok(false),
+                ended => ended.map(|()| true),
+            }
+        }
     }
+}
+
+fn is_lock_timeout(error: &Error) -> bool {
+    const LOCK_NOT_AVAILABLE: &str = "55P03";
+    error.as_database_error().is_some_and(|error| error.code().as_deref() == Some(LOCK_NOT_AVAILABLE))
 }
 
 async fn bring_up_inside(link: &mut Link, dialect: Dialect, known: i64) -> Result<i64, Error> {

@@ -44,6 +44,8 @@ impl Work for Probe {
 /// A step of a sweep: whether it was the last.
 pub(super) struct Sweep {
     pub(super) now: UnixTime,
+    /// Lines of the audit from before are over.
+    pub(super) audit_from: UnixTime,
 }
 
 impl Work for Sweep {
@@ -56,8 +58,28 @@ impl Work for Sweep {
         let ended = Statement::new("SELECT id FROM directory_token WHERE (expires_at <= ? OR revoked_at <= ?)");
         let ended = ended.bind(long_ago).bind(long_ago);
         let tokens = drop_rows(writing, ended, "DELETE FROM directory_token WHERE id IN ").await?;
-        Ok(events && tokens)
+        let audit = drop_audit(writing, self.audit_from).await?;
+        Ok(events && tokens && audit)
     }
+}
+
+/// Drops some of the oldest lines of the audit; whether there are no more. The
+/// first ones are looked at and no others, for there is no order by time but
+/// that of the numbers.
+async fn drop_audit(writing: &mut Writing<'_>, from: UnixTime) -> Result<bool, Failure> {
+    let first = Statement::new("SELECT number, written_at FROM directory_audit ORDER BY number LIMIT ?");
+    let (mut last, mut count) = (None, 0i64);
+    for mut row in writing.link.rows(first.bind(SWEEP_ROWS)).await? {
+        let number = row.count()?;
+        if row.time()? >= from {
+            break;
+        }
+        (last, count) = (Some(number), count.saturating_add(1));
+    }
+    if let Some(last) = last {
+        writing.link.run(Statement::new("DELETE FROM directory_audit WHERE number <= ?").bind(last)).await?;
+    }
+    Ok(count < SWEEP_ROWS)
 }
 
 /// Drops some of the rows that `which` names; whether there are no more.

@@ -13,7 +13,7 @@ use super::{Pages, SigningIn, Who, renewed};
 use crate::check::Page;
 use crate::directory::{
     AccessToken, AccessTokenId, AccessTokenSecret, Actor, Because, Directory, DirectoryError, NewAccessToken, Rights,
-    SignedIn, Standing, UserChange, UserKey, UserRef,
+    SignedIn, Standing, TOO_MANY_NEW_TOKENS, UserChange, UserKey, UserRef,
 };
 use crate::session::LiveSession;
 use crate::types::{Principal, Random, Reason, TierSet, UnixTime};
@@ -80,6 +80,7 @@ struct Wanted {
 /// Why no token is made.
 enum Refusal {
     Notice(&'static str),
+    TooOften,
     Store,
 }
 
@@ -173,6 +174,7 @@ impl Pages {
                 json_page(201, "application/json", &made)
             }
             Err(Refusal::Notice(fault)) => self.token_notice(visit, 409, "tokens.faulty", fault),
+            Err(Refusal::TooOften) => self.token_notice(visit, 429, "tokens.faulty", "tokens.faulty_often"),
             Err(Refusal::Store) => self.store_is_down(visit, NOT_MADE),
         }
     }
@@ -203,6 +205,7 @@ impl Pages {
         };
         match tokens.directory.create_access_token(new, tokens.max_per_user, Actor::Person(key)).await {
             Ok(token) => Ok((token, secret)),
+            Err(DirectoryError::TooMany(TOO_MANY_NEW_TOKENS)) => Err(Refusal::TooOften),
             Err(DirectoryError::TooMany(_)) => Err(Refusal::Notice("tokens.faulty_full")),
             Err(
                 DirectoryError::Unavailable(_)

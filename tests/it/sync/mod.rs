@@ -2,6 +2,7 @@
 
 mod passage;
 pub(crate) mod race;
+mod race_live;
 mod shell;
 
 use serde_json::Value;

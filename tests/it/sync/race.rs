@@ -8,7 +8,8 @@ use tiergate::directory::{
     Actor, Because, Directory, DirectoryPorts, Report, ReportRequest, Rights, SignedIn, UserChange, UserDirectory,
     UserId, UserKey, UserQuery, UserRef,
 };
-use tiergate::types::{ProviderId, UnixTime};
+use tiergate::types::{ProviderId, Secret, UnixTime};
+use tiergate_testbed::{MariaDb, Postgres};
 use tokio::task::JoinSet;
 
 const ROUNDS: i64 = 40;
@@ -97,13 +98,28 @@ pub(crate) async fn race(replicas: &[Arc<dyn UserDirectory>]) {
     }
 }
 
-#[tokio::test]
-async fn the_latest_word_stays_on_sqlite() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let address = SqlAddress::Sqlite(folder.path().join("directory.db"));
+async fn race_at(address: SqlAddress) {
     let mut replicas: Vec<Arc<dyn UserDirectory>> = Vec::new();
     for _ in 0..2 {
         replicas.push(Arc::new(SqlDirectory::open(&address).await.expect("a directory")));
     }
     race(&replicas).await;
+}
+
+#[tokio::test]
+async fn the_latest_word_stays_on_sqlite() {
+    let folder = tempfile::tempdir().expect("a folder");
+    race_at(SqlAddress::Sqlite(folder.path().join("directory.db"))).await;
+}
+
+#[tokio::test]
+async fn the_latest_word_stays_on_mariadb() {
+    let server = MariaDb::start().expect("MariaDB");
+    race_at(SqlAddress::Mysql(Secret::new(server.database().expect("a database")))).await;
+}
+
+#[tokio::test]
+async fn the_latest_word_stays_on_postgresql() {
+    let server = Postgres::start().expect("PostgreSQL");
+    race_at(SqlAddress::Postgres(Secret::new(server.database().expect("a database")))).await;
 }

@@ -1,0 +1,44 @@
+//! How long a check waits, for all that it waits for together.
+
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use futures_util::future::poll_fn;
+
+use crate::types::Tasks;
+
+/// Envoy waits 200 ms for an answer unless it is told otherwise; what is left is for the way there and back.
+pub(super) const BUDGET: Duration = Duration::from_millis(170);
+
+/// The time that is left of one check. It begins to run when something is not
+/// there at once: a check that waits for nothing needs no timer.
+pub(super) struct Deadline<'t> {
+    tasks: &'t Arc<dyn Tasks>,
+    end: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+}
+
+impl<'t> Deadline<'t> {
+    pub(super) const fn new(tasks: &'t Arc<dyn Tasks>) -> Self {
+        Self { tasks, end: None }
+    }
+
+    /// What `work` comes to; `None` where the time is over before.
+    pub(super) async fn wait<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
+        let mut work = pin!(work);
+        poll_fn(|context| {
+            if let Poll::Ready(done) = work.as_mut().poll(context) {
+                return Poll::Ready(Some(done));
+            }
+            let end = self.end.get_or_insert_with(|| self.tasks.sleep(BUDGET));
+            end.as_mut().poll(context).map(|()| None)
+        })
+        .await
+    }
+}
+
+#[cfg(test)]
+#[path = "deadline_tests.rs"]
+mod tests;
