@@ -1,19 +1,24 @@
 use std::collections::BTreeSet;
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use futures_util::FutureExt as _;
 use serde_json::json;
+use tokio::sync::Notify;
 
 use super::*;
 use crate::backend::memory_directory::MemoryDirectory;
+use crate::check::deadline::BUDGET;
 use crate::check::fixture::{checker_with, snapshot_with};
 use crate::check::outcome::{Answer, CheckOutcome};
 use crate::check::tests::value;
 use crate::check::{Credential, Guest, Ports, Visitor};
+use crate::directory::fixture::Replicas;
 use crate::directory::{
     AccessTokenId, AccessTokenSecret, Actor, Because, Directory, DirectoryPorts, NewAccessToken, Rights, SignedIn,
     TierGrant, UserChange, UserId, UserRef,
@@ -23,7 +28,7 @@ use crate::policy::document::PolicyDocument;
 use crate::session::fixture::{CountingRandom, SetClock};
 use crate::token::test_keys::{ISSUER, NOW, settings};
 use crate::token::{IntrospectedToken, OpaqueRejection, OpaqueTokens};
-use crate::types::{Clock, Protocol, ProviderId, RequestView};
+use crate::types::{Clock, Protocol, ProviderId, RequestView, Tasks};
 
 struct Stage {
     checker: Checker,
@@ -414,10 +419,14 @@ async fn a_websocket_with_a_password_is_not_opened_by_a_page_of_another_origin()
 }
 
 fn introspected(more: serde_json::Value) -> Introspected {
+    introspected_at(NOW, more)
+}
+
+fn introspected_at(now: i64, more: serde_json::Value) -> Introspected {
     let mut members = json!({ "active": true, "aud": "portal", "sub": "u-1", "scope": "access:devel" });
     members.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     let members = members.as_object().unwrap().clone();
-    IntrospectedToken::judge(members, &Arc::new(settings()), UnixTime::from_secs(NOW)).map(Arc::new)
+    IntrospectedToken::judge(members, &Arc::new(settings()), UnixTime::from_secs(now)).map(Arc::new)
 }
 
 #[tokio::test]
@@ -446,10 +455,80 @@ async fn an_opaque_token_is_what_its_provider_says() {
     stage.change(UserChange::Enable).await;
     stage.clock.forward(Duration::from_secs(1));
     stage.change(UserChange::SignOut).await;
-    for (more, opens) in [(json!({ "iat": NOW }), false), (json!({}), false), (json!({ "iat": NOW + 1 }), true)] {
-        say(introspected(more.clone()));
+    // The provider's clock may be ahead by the leeway, which is a minute: what it says was issued then may have been
+    // issued before.
+    for (more, opens) in [
+        (json!({ "iat": NOW }), false),
+        (json!({}), false),
+        (json!({ "iat": NOW + 1 }), false),
+        (json!({ "iat": NOW + 60 }), false),
+        (json!({ "iat": NOW + 61 }), true),
+    ] {
+        say(introspected_at(NOW + 1, more.clone()));
         assert_eq!(stage.opens("/apps/devel/x", "an-opaque-one").await, opens, "{more}");
     }
+}
+
+/// Answers when the test says so, and timers that end when it does.
+#[derive(Default)]
+struct Slow {
+    asked: AtomicUsize,
+    lets_go: Notify,
+    timers: Mutex<Vec<Duration>>,
+    over: Arc<Notify>,
+}
+
+impl OpaqueTokens for Slow {
+    fn known(&self, _: &str, _: &Issuers) -> Option<Introspected> {
+        None
+    }
+
+    fn ask<'a>(&'a self, _: &'a str, _: &'a Issuers) -> Pin<Box<dyn Future<Output = Introspected> + Send + 'a>> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        Box::pin(async {
+            self.lets_go.notified().await;
+            introspected(json!({ "iat": NOW }))
+        })
+    }
+}
+
+impl Tasks for Slow {
+    fn spawn(&self, _: Pin<Box<dyn Future<Output = ()> + Send>>) {}
+
+    fn sleep(&self, time: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        self.timers.lock().unwrap().push(time);
+        let over = Arc::clone(&self.over);
+        Box::pin(async move { over.notified().await })
+    }
+}
+
+#[tokio::test]
+async fn provider_and_directory_together_have_the_time_of_one_check() {
+    let slow = Arc::new(Slow::default());
+    let Replicas { store, world } = Replicas::default();
+    let directory = Replicas { store: store.clone(), world }.start();
+    directory.follow().await.unwrap();
+    store.hold();
+    let stage = Stage::with(|ports| Ports {
+        opaque_tokens: Some(slow.clone()),
+        tasks: slow.clone(),
+        directory: Some(directory),
+        ..ports
+    });
+    let mut check = pin!(stage.reason("/apps/devel/x", "an-opaque-one"));
+    assert_eq!(check.as_mut().now_or_never(), None, "it waits for the provider");
+    assert_eq!((slow.asked.load(Ordering::SeqCst), store.calls("standing")), (1, 0));
+    slow.lets_go.notify_one();
+    assert_eq!(check.as_mut().now_or_never(), None, "it waits for the directory");
+    assert_eq!(store.calls("standing"), 1);
+    slow.over.notify_one();
+    assert_eq!(check.await, (Reason::Unavailable, Some("too_late")));
+    assert_eq!(*slow.timers.lock().unwrap(), [BUDGET], "one timer for both");
+    // And where the provider alone takes all of it.
+    let mut check = pin!(stage.reason("/apps/devel/x", "another-one"));
+    assert_eq!(check.as_mut().now_or_never(), None);
+    slow.over.notify_one();
+    assert_eq!(check.await, (Reason::Unavailable, Some("too_late")));
 }
 
 #[tokio::test]

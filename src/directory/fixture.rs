@@ -16,7 +16,7 @@ pub(crate) struct GuardedStore {
     calls: Mutex<BTreeMap<&'static str, usize>>,
     down: AtomicBool,
     loses_answers: AtomicBool,
-    holds: AtomicBool,
+    holds: Mutex<Option<&'static str>>,
     gate: Semaphore,
 }
 
@@ -27,7 +27,7 @@ impl Default for GuardedStore {
             calls: Mutex::default(),
             down: AtomicBool::new(false),
             loses_answers: AtomicBool::new(false),
-            holds: AtomicBool::new(false),
+            holds: Mutex::default(),
             gate: Semaphore::new(0),
         }
     }
@@ -64,12 +64,17 @@ impl GuardedStore {
 
     /// From now on, answers to `standing` that were read are held back until [`Self::let_go`].
     pub(crate) fn hold(&self) {
-        self.holds.store(true, Ordering::SeqCst);
+        self.hold_back("standing");
+    }
+
+    /// The same for answers to another call.
+    pub(crate) fn hold_back(&self, op: &'static str) {
+        *self.holds.lock().unwrap_or_else(PoisonError::into_inner) = Some(op);
     }
 
     /// Lets answers out that are held back, and holds back no more.
     pub(crate) fn let_go(&self) {
-        self.holds.store(false, Ordering::SeqCst);
+        *self.holds.lock().unwrap_or_else(PoisonError::into_inner) = None;
         self.gate.add_permits(1000);
     }
 
@@ -80,7 +85,8 @@ impl GuardedStore {
                 return Err(unavailable());
             }
             let answer = answer.await;
-            if op == "standing" && self.holds.load(Ordering::SeqCst) {
+            let is_held = *self.holds.lock().unwrap_or_else(PoisonError::into_inner) == Some(op);
+            if is_held {
                 self.gate.acquire().await.expect("the gate stands").forget();
             }
             if self.loses_answers.load(Ordering::SeqCst) { Err(unavailable()) } else { answer }
