@@ -1,7 +1,9 @@
 //! The endpoints, with a directory in memory.
 
+use std::pin::pin;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
+use futures_util::FutureExt as _;
 use futures_util::future::join_all;
 use serde_json::json;
 
@@ -9,7 +11,10 @@ use super::*;
 use crate::backend::memory_directory::MemoryDirectory;
 use crate::backend::system::SystemRandom;
 use crate::check::{PageRequest, Sender};
-use crate::directory::{Because, DirectoryPorts, Rights, SignedIn, User, UserChange, UserKey, UserRef};
+use crate::directory::fixture::GuardedStore;
+use crate::directory::{
+    Because, DirectoryPorts, GroupChange, GroupId, Rights, SignedIn, User, UserChange, UserDirectory, UserKey, UserRef,
+};
 use crate::scim::schema::{LIST, PATCH, SEARCH, USER};
 use crate::types::{Monotonic, UnixTime};
 
@@ -56,8 +61,11 @@ impl Clock for Ticking {
 }
 
 fn stage() -> Stage {
+    stage_in(Arc::new(MemoryDirectory::new()))
+}
+
+fn stage_in(store: Arc<dyn UserDirectory>) -> Stage {
     let (clock, random): (Arc<dyn Clock>, Arc<dyn Random>) = (Arc::new(Ticking::default()), Arc::new(SystemRandom));
-    let store = Arc::new(MemoryDirectory::new());
     let ports = DirectoryPorts { store, clock: Arc::clone(&clock), random: Arc::clone(&random) };
     let directory = Arc::new(Directory::new(ports));
     let settings = ScimSettings {
@@ -475,6 +483,31 @@ async fn a_user_of_another_provider_is_nobody_s() {
     assert_eq!(stage.look("/Users").await.body["totalResults"], 0);
     // The name is unique in one provider.
     assert_eq!(stage.create("x").await.status, 201);
+}
+
+#[tokio::test]
+async fn a_group_that_changes_between_the_look_and_the_write_is_not_overwritten() {
+    for (method, body) in [
+        ("PATCH", patch(json!([{ "op": "replace", "path": "displayName", "value": "mine" }]))),
+        ("PUT", json!({ "displayName": "mine" })),
+        ("DELETE", Value::Null),
+    ] {
+        let store = Arc::new(GuardedStore::default());
+        let stage = stage_in(store.clone());
+        let id = stage.ask("POST", "/Groups", json!({ "displayName": "audit" })).await.id();
+        let target = format!("/Groups/{id}");
+        let tag = stage.look(&target).await.header("etag").expect("a tag").to_owned();
+        store.hold_back("group");
+        let mut mine = pin!(stage.ask_if(method, &target, Some(("if-match", &tag)), &body));
+        assert!(mine.as_mut().now_or_never().is_none(), "{method}: it has looked and waits");
+        let other = GroupChange { name: Some("theirs".to_owned()), ..GroupChange::default() };
+        let group = GroupId::parse(&id).expect("an id");
+        stage.directory.change_group(group, other, None, Actor::Shell).await.expect("a change");
+        store.let_go();
+        let told = mine.await;
+        assert_eq!(told.status, 412, "{method}: {}", told.body);
+        assert_eq!(stage.look(&target).await.body["displayName"], "theirs", "{method}");
+    }
 }
 
 #[tokio::test]
