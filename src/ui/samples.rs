@@ -26,6 +26,7 @@ pub(super) fn common() -> Value {
 /// Every page in its kinds: with all that it can show, and with nothing.
 pub(super) fn all() -> Vec<(&'static str, Value)> {
     let actions = json!([{ "label": "Go on", "href": "/x" }]);
+    let nav = json!([{ "label": "Users", "href": "/_auth/admin/users", "current": true }]);
     let moment = json!({ "short": "2027-01-15 20:00 UTC", "exact": "2027-01-15T20:00:00Z" });
     let contact = json!({ "text": "Somebody", "href": null });
     let app = |locked: bool| {
@@ -74,7 +75,7 @@ pub(super) fn all() -> Vec<(&'static str, Value)> {
         (
             "idp.html",
             json!({
-                "base": "/_auth/admin/idp", "path": "/users", "refused": null,
+                "nav": nav, "notice": null, "base": "/_auth/admin/idp", "path": "/users", "refused": null,
                 "providers": [
                     { "id": "main", "chosen": true, "methods": ["GET"], "paths": ["/users/**"] },
                     { "id": "other", "chosen": false, "methods": ["GET"], "paths": [] },
@@ -85,7 +86,7 @@ pub(super) fn all() -> Vec<(&'static str, Value)> {
         (
             "idp.html",
             json!({
-                "base": "/_auth/admin/idp", "path": "/", "providers": [], "answer": null,
+                "nav": nav, "notice": null, "base": "/_auth/admin/idp", "path": "/", "providers": [], "answer": null,
                 "refused": { "title": "No", "detail": "Not so" },
             }),
         ),

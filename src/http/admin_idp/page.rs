@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::{ManagementPassage, Passage, Refused, Shown};
 use crate::check::Page;
+use crate::http::admin::pages::navigation;
 use crate::http::pages::Visit;
 use crate::types::CanonicalPath;
 use crate::ui::{Form, PageView, Text};
@@ -53,20 +54,24 @@ impl ManagementPassage {
                 (refused.status, None, Some(json!({ "title": refused.title, "detail": refused.detail })))
             }
         };
+        let ui = std::sync::Arc::clone(&self.checker.snapshot().ui);
+        let language = ui.language(visit.accept_language());
+        let admin = self.base.strip_suffix("/idp").unwrap_or_default();
         let values = json!({
+            "nav": navigation(language, admin, true, "/idp"),
+            "notice": null,
             "base": self.base,
             "path": written,
             "providers": self.passages.iter().map(one).collect::<Vec<_>>(),
             "answer": answer,
             "refused": refused,
         });
-        let ui = std::sync::Arc::clone(&self.checker.snapshot().ui);
         let rendered = ui.page(PageView {
             template: "idp.html",
-            language: ui.language(visit.accept_language()),
+            language,
             title: Text::of("passage.title"),
             sign: "",
-            home: self.base.strip_suffix("idp").unwrap_or_default(),
+            home: admin.strip_suffix("admin").unwrap_or_default(),
             reference: (status >= 400).then(|| visit.request_id()),
             values,
             form: Form::Own(&[]),

@@ -59,6 +59,8 @@ pub struct SignedOut {
 impl AdminDesk {
     /// The most sessions in one list.
     pub const MAX_SESSIONS: usize = 200;
+    /// The most sessions that are paged through.
+    pub const MAX_PAGED: usize = 2000;
 
     /// Live sessions.
     ///
@@ -77,6 +79,20 @@ impl AdminDesk {
                 Ok(in_order(found, !whole))
             }
         }
+    }
+
+    /// Live sessions, the newest first, `limit` of them after the first `skip`; and
+    /// how many to skip for the next page, where there is one. The list says whether there are more than
+    /// [`Self::MAX_PAGED`].
+    ///
+    /// # Errors
+    /// When nobody signs in here, or the store does not answer.
+    pub async fn session_page(&self, skip: usize, limit: usize) -> Result<(SessionList, Option<usize>), DeskError> {
+        let (found, whole) = self.kept_sessions()?.list(Self::MAX_PAGED).await?;
+        let SessionList { sessions, more } = in_order(found, !whole);
+        let next = skip.saturating_add(limit);
+        let next = (sessions.len() > next).then_some(next);
+        Ok((SessionList { sessions: sessions.into_iter().skip(skip).take(limit).collect(), more }, next))
     }
 
     /// The live sessions of a user.

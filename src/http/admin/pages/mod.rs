@@ -13,6 +13,7 @@ mod audit;
 mod catalogue;
 mod decisions;
 mod explain;
+mod frame;
 mod overview;
 mod place;
 mod refusal;
@@ -26,7 +27,8 @@ mod words;
 
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+pub use frame::navigation;
+use serde_json::Value;
 
 use super::{AdminDesk, AdminPart, Administrator, By, DeskError, PartFuture, Refusal};
 use crate::check::{Checker, Page};
@@ -245,25 +247,8 @@ impl Asked<'_> {
     fn page(&self, sight: Sight) -> Page {
         let status = sight.told.as_ref().map_or(200, Told::status);
         let Sight { place, template, title, mut values, told } = sight;
-        let entries = [
-            ("/", "admin.overview"),
-            ("/users", "admin.users"),
-            ("/sessions", "admin.sessions"),
-            ("/apps", "admin.apps_tiers"),
-            ("/policy", "admin.policy"),
-            ("/decisions", "admin.decisions"),
-            ("/providers", "admin.providers"),
-            ("/audit", "admin.audit"),
-        ];
-        let mut nav: Vec<Value> = entries
-            .into_iter()
-            .map(|(path, label)| {
-                json!({ "label": self.words.say(label), "href": self.to(path), "current": path == place })
-            })
-            .collect();
-        if !self.pages.managed.is_empty() {
-            nav.push(json!({ "label": self.words.say("admin.management"), "href": self.to("/idp"), "current": false }));
-        }
+        let has_passage = !self.pages.managed.is_empty();
+        let nav = navigation(self.words.language(), &self.pages.base, has_passage, place);
         if let Some(members) = values.as_object_mut() {
             members.insert("nav".to_owned(), nav.into());
             members.insert("notice".to_owned(), told.map_or(Value::Null, |told| told.shown(&self.words)));

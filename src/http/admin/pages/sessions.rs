@@ -7,17 +7,19 @@ use super::words::pager;
 use super::{Asked, Sight};
 use crate::check::{Credential, Page};
 use crate::http::admin::DeskError;
-use crate::http::admin::desk::SessionSearch;
 use crate::http::pages::{FormFields, browser_name};
 use crate::ui::Text;
 
-/// How many are shown.
+/// How many are shown on a page.
 const SHOWN: usize = 100;
 
 impl Asked<'_> {
     /// `GET /sessions`
     pub(super) async fn sessions(&self) -> Result<Page, DeskError> {
-        let list = self.pages.desk.sessions(SessionSearch { of: None, limit: SHOWN }).await?;
+        let skip = self.parameter("skip").and_then(|skip| skip.parse().ok()).unwrap_or(0);
+        let (list, next) = self.pages.desk.session_page(skip, SHOWN).await?;
+        let first = (skip > 0).then(|| self.to("/sessions"));
+        let next = next.map(|next| self.to(&format!("/sessions?skip={next}")));
         let own = match &self.administrator.guest.credential {
             Credential::Session(live) => Some(live.key.to_string()),
             Credential::Bearer | Credential::AccessToken { .. } => None,
@@ -46,7 +48,7 @@ impl Asked<'_> {
             "note": list.more.then(|| self.words.say("admin.sessions_more")),
             "sessions": rows,
             "here": self.to("/sessions"),
-            "pages": pager(None, None),
+            "pages": pager(first.as_deref(), next.as_deref()),
         });
         let told = self.visit.parameter("done").map(|_| Told::done(Text::of("admin.did_end_session")));
         let title = Text::of("admin.sessions");
