@@ -179,3 +179,7 @@ impl<'a> Writing<'a> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+#[path = "writing_tests.rs"]
+mod tests;

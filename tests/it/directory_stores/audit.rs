@@ -3,9 +3,10 @@
 use serde_json::json;
 use tiergate::backend::system::SystemRandom;
 use tiergate::directory::{
-    Actor, AuditQuery, GroupChange, GroupId, NewAuditEntry, NewGroup, Report, Rights, ScimResource, SignedIn,
-    UserChange,
+    Actor, AuditQuery, GroupChange, GroupId, NewAuditEntry, NewGroup, Report, ReportRequest, Rights, ScimResource,
+    SignedIn, UserChange, UserId,
 };
+use tiergate::types::UnixTime;
 
 use super::stage::{
     DirectoryUnderTest, at, change, disable, entries, grant, in_groups, key, main, names, object, of, reported,
@@ -64,6 +65,37 @@ pub(crate) async fn every_change_leaves_one_line(stage: &impl DirectoryUnderTest
             assert_eq!(before.get("provider"), None, "only what differs is told: {before}");
         }
     }
+}
+
+pub(crate) async fn old_lines_are_swept(stage: &impl DirectoryUnderTest) {
+    const MANY: usize = 1203;
+    let store = stage.open_replica().await;
+    let report = |number: usize| ReportRequest {
+        key: key(&format!("user-{number}")),
+        report: Report { as_of: at(5), name: Some(Some("Joe".to_owned())), ..Report::default() },
+        new_id: UserId::draw(&SystemRandom),
+    };
+    let many = (0..MANY).map(report).collect();
+    store.report(many, Actor::Sync(main()), false, at(10)).await.unwrap();
+    change(store.as_ref(), "user-0", disable(), 20).await;
+    change(store.as_ref(), "user-0", UserChange::Enable, 21).await;
+    // What is of that very moment stays.
+    store.sweep(at(30), at(10)).await.unwrap();
+    let lines = async |before| {
+        let query = AuditQuery { before, limit: 1000, ..AuditQuery::default() };
+        store.audit(query).await.unwrap().entries
+    };
+    assert_eq!(lines(Some(u64::try_from(MANY).unwrap())).await.len(), 1000);
+    store.sweep(at(30), at(11)).await.unwrap();
+    let left = lines(None).await;
+    let actions: Vec<(&str, UnixTime)> = left.iter().map(|line| (line.action.as_str(), line.at)).collect();
+    assert_eq!(actions, [("user.enable", at(21)), ("user.disable", at(20))]);
+    // Numbers go on, whatever was swept.
+    store.sweep(at(30), at(25)).await.unwrap();
+    assert!(lines(None).await.is_empty());
+    change(store.as_ref(), "user-0", disable(), 40).await;
+    assert!(lines(None).await[0].number > left[0].number);
+    assert!(store.user(of("user-1")).await.unwrap().is_some(), "nothing else is swept");
 }
 
 pub(crate) async fn the_audit_holds_no_secret(stage: &impl DirectoryUnderTest) {

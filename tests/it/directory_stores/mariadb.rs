@@ -2,6 +2,7 @@
 
 use std::sync::OnceLock;
 
+use sqlx::Connection as _;
 use tiergate::backend::sql_directory::SqlAddress;
 use tiergate::types::Secret;
 use tiergate_testbed::MariaDb;
@@ -52,6 +53,19 @@ directory_conformance!(start);
 #[test]
 fn replicas_that_start_at_once_agree_on_the_tables() {
     run(async { servers::replicas_that_start_at_once_agree_on_the_tables(&start().await).await });
+}
+
+#[test]
+fn a_start_that_hangs_holds_up_others_for_a_while_only() {
+    run(async {
+        let Database { address } = start().await;
+        let SqlAddress::Mysql(url) = &address else { panic!("another kind of address") };
+        let mut other = sqlx::MySqlConnection::connect(url.expose()).await.unwrap();
+        let lock = "SELECT GET_LOCK(CONCAT('tiergate.', SHA1(DATABASE())), 5)";
+        sqlx::query(lock).execute(&mut other).await.unwrap();
+        let hung = async { other.close().await.unwrap() };
+        servers::a_start_that_hangs_holds_up_others_for_a_while_only(&address, hung).await;
+    });
 }
 
 #[test]

@@ -39,6 +39,7 @@ macro_rules! directory_conformance {
             tokens: [
                 a_token_is_found_by_its_hash,
                 a_token_too_many_is_refused,
+                making_and_revoking_has_an_end,
                 a_revoked_token_stays_and_counts_no_more,
                 the_use_of_tokens_is_noted,
                 a_sweep_takes_what_is_over_and_nothing_else,
@@ -48,6 +49,7 @@ macro_rules! directory_conformance {
             audit: [
                 every_change_leaves_one_line,
                 the_audit_holds_no_secret,
+                old_lines_are_swept,
                 the_audit_is_filtered_and_paged
             ]
             reports: [

@@ -135,7 +135,7 @@ async fn take(store: &dyn UserDirectory, step: &Step, now: i64) -> String {
         Step::DropGroup(group) => {
             format!("{:?}", store.delete_group(group_id(*group), None, Actor::Shell, at(now)).await.map_err(refused))
         }
-        Step::Sweep => format!("{:?}", store.sweep(at(now)).await.map_err(refused)),
+        Step::Sweep => format!("{:?}", store.sweep(at(now), at(now - 20)).await.map_err(refused)),
     }
 }
 

@@ -2,6 +2,7 @@
 //! this process, with a database for each; and one of its own for an outage.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use tiergate::backend::causes::Causes;
 use tiergate::backend::sql_directory::{SqlAddress, SqlDirectory, SqlOpenError};
@@ -67,6 +68,19 @@ pub(crate) async fn replicas_that_start_at_once_agree_on_the_tables(stage: &Data
     assert_eq!(stage.open_replica().await.sequence().await.unwrap(), 8);
     let again = SqlDirectory::migrate(&stage.address).await.unwrap();
     assert_eq!((again.from, again.to), (1, 1));
+}
+
+/// Beside a start that has the tables for itself and does not get on with them.
+pub(crate) async fn a_start_that_hangs_holds_up_others_for_a_while_only(address: &SqlAddress, hung: impl Future) {
+    let start = Instant::now();
+    let opened = SqlDirectory::open(address).await;
+    let took = start.elapsed();
+    let Err(error @ SqlOpenError::Locked(secs)) = opened else { panic!("{opened:?}") };
+    assert!(error.is_outage(), "a service tries again");
+    assert!(error.to_string().contains("try again when it is done"), "{error}");
+    assert!((secs..secs + 15).contains(&took.as_secs()), "{took:?}");
+    hung.await;
+    SqlDirectory::open(address).await.unwrap();
 }
 
 /// Everything that an error or a value of ours can print.

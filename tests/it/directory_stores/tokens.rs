@@ -1,9 +1,11 @@
 //! Personal access tokens, and what is small: bookmarks, the probe, the sweep.
 
+use std::time::Duration;
+
 use tiergate::backend::system::SystemRandom;
 use tiergate::directory::{
-    AccessToken, AccessTokenId, AccessTokenSecret, Actor, DirectoryError, KEPT_AFTER_END, NewAccessToken, TokenHash,
-    UserChange, UserDirectory, UserId,
+    AccessToken, AccessTokenId, AccessTokenSecret, Actor, DirectoryError, KEPT_AFTER_END, NewAccessToken, TOKEN_DAY,
+    TOO_MANY_NEW_TOKENS, TokenHash, UserChange, UserDirectory, UserId, made_in_a_day,
 };
 use tiergate::types::UnixTime;
 
@@ -74,6 +76,25 @@ pub(crate) async fn a_token_too_many_is_refused(stage: &impl DirectoryUnderTest)
     assert!(matches!(refused, Err(DirectoryError::Missing("user"))), "{refused:?}");
 }
 
+pub(crate) async fn making_and_revoking_has_an_end(stage: &impl DirectoryUnderTest) {
+    const LIMIT: usize = 2;
+    let store = stage.open_replica().await;
+    let (joe, ann) = (somebody(store.as_ref(), "joe").await, somebody(store.as_ref(), "ann").await);
+    let start = at(1_000);
+    let create = |owner, now| store.create_access_token(new_token(owner, i64::MAX / 2), LIMIT, Actor::Shell, now);
+    for _ in 0..made_in_a_day(LIMIT) {
+        let made = create(joe.id, start).await.unwrap();
+        assert!(store.revoke_access_token(joe.id, made.id, Actor::Shell, start).await.unwrap());
+    }
+    let day = start.plus(TOKEN_DAY);
+    for now in [start, day.minus(Duration::from_millis(1))] {
+        let refused = create(joe.id, now).await;
+        assert!(matches!(refused, Err(DirectoryError::TooMany(TOO_MANY_NEW_TOKENS))), "{refused:?}");
+    }
+    create(ann.id, start).await.expect("somebody else makes theirs");
+    create(joe.id, day).await.expect("a day later");
+}
+
 pub(crate) async fn a_revoked_token_stays_and_counts_no_more(stage: &impl DirectoryUnderTest) {
     let store = stage.open_replica().await;
     let (joe, ann) = (somebody(store.as_ref(), "joe").await, somebody(store.as_ref(), "ann").await);
@@ -123,7 +144,7 @@ pub(crate) async fn a_sweep_takes_what_is_over_and_nothing_else(stage: &impl Dir
     let left = |now: UnixTime| {
         let store = &store;
         async move {
-            store.sweep(now).await.unwrap();
+            store.sweep(now, at(0)).await.unwrap();
             store.access_tokens(joe.id).await.unwrap().len()
         }
     };

@@ -188,7 +188,7 @@ pub(crate) async fn an_event_counts_once(stage: &impl DirectoryUnderTest) {
     // After its end it may come again, swept or not.
     assert_eq!(send(event(1, 200), in_groups(100, &["e"]), 100).await.unwrap().outcome, Outcome::Updated);
     assert_eq!(send(event(1, 200), in_groups(101, &["f"]), 101).await.unwrap().outcome, Outcome::Duplicate);
-    store.sweep(at(150)).await.unwrap();
+    store.sweep(at(150), at(0)).await.unwrap();
     assert_eq!(send(event(1, 200), in_groups(150, &["g"]), 150).await.unwrap().outcome, Outcome::Duplicate);
     assert_eq!(send(event(2, 300), in_groups(151, &["h"]), 151).await.unwrap().outcome, Outcome::Updated);
 }
