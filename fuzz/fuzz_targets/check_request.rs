@@ -23,7 +23,7 @@ use tiergate::grpc::GrpcServer;
 use tiergate::policy::Policy;
 use tiergate::policy::document::PolicyDocument;
 use tiergate::token::{Issuers, KeySet, KeySource};
-use tiergate::types::{CanonicalPath, Clock, Monotonic, ProviderId, Random, UnixTime};
+use tiergate::types::{CanonicalPath, Clock, Monotonic, ProviderId, Random, Tasks, UnixTime};
 use tokio::runtime::{Builder, Runtime};
 use tower::Service as _;
 
@@ -55,6 +55,14 @@ impl Clock for World {
 impl Random for World {
     fn fill(&self, out: &mut [u8]) {
         out.fill(7);
+    }
+}
+
+impl Tasks for World {
+    fn spawn(&self, _: Pin<Box<dyn Future<Output = ()> + Send>>) {}
+
+    fn sleep(&self, _: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(std::future::pending())
     }
 }
 
@@ -102,6 +110,7 @@ static SERVICE: LazyLock<CheckService> = LazyLock::new(|| {
         refresh: world.clone(),
         clock: world.clone(),
         random: world.clone(),
+        tasks: world.clone(),
         sessions: None,
         directory: None,
         access_tokens: false,
