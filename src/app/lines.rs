@@ -1,30 +1,61 @@
 //! Lines on their way to stdout or stderr. Whoever reads them slowly, or not at
-//! all, never delays a check: lines wait in a bounded queue, and those beyond it
+//! all, never delays a check: lines wait in a bounded buffer, and those beyond it
 //! are dropped and counted.
+//!
+//! The writer wakes for the first line after a silence, and then looks every few
+//! milliseconds: to be woken for each line would cost more than the line.
 
 use std::io::{self, Write};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::mem;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use metrics::Counter;
 use tracing_subscriber::fmt::MakeWriter;
 
-/// Lines that may wait.
-const WAITING: usize = 8 * 1024;
+/// How much may wait, in bytes: some ten thousand lines.
+const MAX_WAITING: usize = 4 * 1024 * 1024;
+/// A buffer that grew beyond this is given back once it is written.
+const MAX_KEPT: usize = 256 * 1024;
+/// How long lines gather before they are written together.
+const GATHER: Duration = Duration::from_millis(5);
 /// How long to wait before a reader that is not ready is tried again.
 const RETRY: Duration = Duration::from_millis(5);
 
-/// The way into the queue.
-#[derive(Clone)]
+/// The way into the buffer; the writer ends with the last one.
 pub(super) struct Lines {
-    queue: SyncSender<Item>,
+    queue: Arc<Queue>,
     dropped: Counter,
 }
 
-enum Item {
-    Line(Vec<u8>),
-    /// All before it is to be written, then this is told.
-    Drain(SyncSender<()>),
+#[derive(Default)]
+struct Queue {
+    waiting: Mutex<Waiting>,
+    /// Tells the writer that there is something to do.
+    filled: Condvar,
+    /// Tells those who drain that something was written.
+    written: Condvar,
+}
+
+#[derive(Default)]
+struct Waiting {
+    lines: Vec<u8>,
+    /// Whether the writer sleeps until it is told.
+    is_idle: bool,
+    /// How many buffers were taken to be written, and how many are.
+    taken: u64,
+    written: u64,
+    /// How many wait for the end.
+    draining: usize,
+    /// The ways in, and whether anybody still writes.
+    ways: usize,
+    is_over: bool,
+}
+
+impl Queue {
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Lines {
@@ -33,72 +64,142 @@ impl Lines {
         Self::start_with(name, out, dropped, |_| {})
     }
 
-    /// The same; `seen` is shown each line by the writer's thread before it is written.
+    /// The same; `seen` is shown the lines by the writer's thread before they are
+    /// written, as many at once as there are.
     pub(super) fn start_with(
         name: &str,
         out: impl Write + Send + 'static,
         dropped: Counter,
         seen: impl Fn(&[u8]) + Send + 'static,
     ) -> io::Result<Self> {
-        let (queue, waiting) = sync_channel(WAITING);
-        std::thread::Builder::new()
-            .name(name.to_owned())
-            .spawn(move || write(&waiting, io::BufWriter::new(out), seen))?;
+        let queue = Arc::new(Queue::default());
+        queue.lock().ways = 1;
+        let its_queue = Arc::clone(&queue);
+        std::thread::Builder::new().name(name.to_owned()).spawn(move || {
+            write_all(&its_queue, out, seen);
+            its_queue.lock().is_over = true;
+            its_queue.written.notify_all();
+        })?;
         Ok(Self { queue, dropped })
     }
 
-    pub(super) fn send(&self, line: Vec<u8>) {
-        if self.queue.try_send(Item::Line(line)).is_err() {
+    /// Puts one line, with its end, behind those that wait.
+    pub(super) fn send(&self, line: &[u8]) {
+        let mut waiting = self.queue.lock();
+        let full = waiting.lines.len().saturating_add(line.len()) > MAX_WAITING;
+        if full || waiting.is_over {
+            drop(waiting);
             self.dropped.increment(1);
+            return;
+        }
+        let was_sparse = waiting.lines.len() < MAX_WAITING / 2;
+        waiting.lines.extend_from_slice(line);
+        let fills = was_sparse && waiting.lines.len() >= MAX_WAITING / 2;
+        let wake = mem::take(&mut waiting.is_idle) || fills;
+        drop(waiting);
+        if wake {
+            self.queue.filled.notify_one();
         }
     }
 
     /// Waits until all that was sent is written, though not longer than `limit`.
     pub(super) fn drain(&self, limit: Duration) {
-        let (done, drained) = sync_channel(1);
-        if self.queue.try_send(Item::Drain(done)).is_ok() {
-            // Whoever does not read the log within the limit does without its end.
-            let _ = drained.recv_timeout(limit);
-        }
+        let mut waiting = self.queue.lock();
+        waiting.draining = waiting.draining.saturating_add(1);
+        self.queue.filled.notify_one();
+        // What is being written now, and what waits behind it.
+        let last = waiting.taken.saturating_add(u64::from(!waiting.lines.is_empty()));
+        let is_left = |waiting: &mut Waiting| waiting.written < last && !waiting.is_over;
+        // Whoever does not read the log within the limit does without its end.
+        let waited = self.queue.written.wait_timeout_while(waiting, limit, is_left);
+        let (mut waiting, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        waiting.draining = waiting.draining.saturating_sub(1);
     }
 }
 
-/// Writes what waits, as many lines at once as there are.
-fn write(waiting: &Receiver<Item>, mut out: impl Write, seen: impl Fn(&[u8])) {
-    while let Ok(first) = waiting.recv() {
-        let mut next = Some(first);
-        while let Some(item) = next {
-            let can_go_on = match item {
-                Item::Line(line) => {
-                    seen(&line);
-                    persist(&mut out, |out| out.write_all(&line))
-                }
-                Item::Drain(done) => {
-                    let flushed = persist(&mut out, Write::flush);
-                    let _ = done.try_send(());
-                    flushed
-                }
-            };
-            if !can_go_on {
-                return;
-            }
-            next = waiting.try_recv().ok();
-        }
-        if !persist(&mut out, Write::flush) {
+impl Clone for Lines {
+    fn clone(&self) -> Self {
+        let mut waiting = self.queue.lock();
+        waiting.ways = waiting.ways.saturating_add(1);
+        drop(waiting);
+        Self { queue: Arc::clone(&self.queue), dropped: self.dropped.clone() }
+    }
+}
+
+impl Drop for Lines {
+    fn drop(&mut self) {
+        let mut waiting = self.queue.lock();
+        waiting.ways = waiting.ways.saturating_sub(1);
+        drop(waiting);
+        self.queue.filled.notify_one();
+    }
+}
+
+/// Writes what waits until nobody can send any more, or nobody reads.
+fn write_all(queue: &Queue, mut out: impl Write, seen: impl Fn(&[u8])) {
+    let mut lines = Vec::new();
+    while next(queue, &mut lines) {
+        seen(&lines);
+        let is_read = persist(&mut out, &lines) && flush(&mut out);
+        let mut waiting = queue.lock();
+        waiting.written = waiting.taken;
+        queue.written.notify_all();
+        if !is_read {
             return;
         }
+        let is_wanted =
+            |waiting: &mut Waiting| waiting.draining == 0 && waiting.ways > 0 && waiting.lines.len() < MAX_WAITING / 2;
+        drop(queue.filled.wait_timeout_while(waiting, GATHER, is_wanted));
     }
 }
 
-/// Whether somebody can still read: a full disk or a reader that is not ready
-/// passes, a closed pipe does not.
-fn persist<W: Write>(out: &mut W, mut attempt: impl FnMut(&mut W) -> io::Result<()>) -> bool {
-    loop {
-        match attempt(out) {
-            Ok(()) => return true,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => std::thread::sleep(RETRY),
+/// Takes what waits into `lines`, once there is something; `false` when there
+/// will be nothing any more.
+fn next(queue: &Queue, lines: &mut Vec<u8>) -> bool {
+    lines.clear();
+    lines.shrink_to(MAX_KEPT);
+    let mut waiting = queue.lock();
+    waiting.is_idle = true;
+    let is_empty = |waiting: &mut Waiting| waiting.lines.is_empty() && waiting.ways > 0;
+    let mut waiting = queue.filled.wait_while(waiting, is_empty).unwrap_or_else(PoisonError::into_inner);
+    waiting.is_idle = false;
+    mem::swap(&mut waiting.lines, lines);
+    waiting.taken = waiting.taken.saturating_add(1);
+    !lines.is_empty()
+}
+
+/// Whether all of it could be written as far as anybody can read it: a full disk
+/// passes with what it lost, a closed pipe does not, and a reader that is not
+/// ready is waited for.
+fn persist(out: &mut impl Write, mut lines: &[u8]) -> bool {
+    while !lines.is_empty() {
+        match out.write(lines) {
+            Ok(0) => return true,
+            Ok(written) => lines = lines.get(written..).unwrap_or_default(),
+            Err(error) if is_passing(&error) => wait_for(&error),
             Err(error) => return error.kind() != io::ErrorKind::BrokenPipe,
         }
+    }
+    true
+}
+
+fn flush(out: &mut impl Write) -> bool {
+    loop {
+        match out.flush() {
+            Ok(()) => return true,
+            Err(error) if is_passing(&error) => wait_for(&error),
+            Err(error) => return error.kind() != io::ErrorKind::BrokenPipe,
+        }
+    }
+}
+
+fn is_passing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+}
+
+fn wait_for(error: &io::Error) {
+    if error.kind() == io::ErrorKind::WouldBlock {
+        std::thread::sleep(RETRY);
     }
 }
 
@@ -130,7 +231,7 @@ impl Write for EventWriter {
 impl Drop for EventWriter {
     fn drop(&mut self) {
         if !self.event.is_empty() {
-            self.lines.send(std::mem::take(&mut self.event));
+            self.lines.send(&self.event);
         }
     }
 }
@@ -165,8 +266,8 @@ mod tests {
     fn a_reader_that_is_not_ready_gets_every_line_once() {
         let slow = Slow::default();
         let lines = Lines::start("lines", slow.clone(), Counter::noop()).expect("started");
-        lines.send(b"one\n".to_vec());
-        lines.send(b"two\n".to_vec());
+        lines.send(b"one\n");
+        lines.send(b"two\n");
         lines.drain(Duration::from_secs(5));
         assert_eq!(slow.0.lock().unwrap_or_else(PoisonError::into_inner).1, b"one\ntwo\n");
     }
@@ -184,9 +285,45 @@ mod tests {
             }
         }
         let lines = Lines::start("lines", Never, Counter::noop()).expect("started");
-        for _ in 0..WAITING * 2 {
-            lines.send(vec![b'x'; 64]);
+        for _ in 0..MAX_WAITING * 2 / 64 {
+            lines.send(&[b'x'; 64]);
         }
+        assert!(lines.queue.lock().lines.len() <= MAX_WAITING);
         lines.drain(Duration::from_millis(20));
+    }
+
+    #[test]
+    fn lines_of_many_threads_stay_whole_and_the_last_are_written_at_the_end() {
+        let slow = Slow::default();
+        let lines = Lines::start("lines", slow.clone(), Counter::noop()).expect("started");
+        std::thread::scope(|scope| {
+            for letter in [b'a', b'b', b'c', b'd'] {
+                let lines = lines.clone();
+                scope.spawn(move || (0..500).for_each(|_| lines.send(&[letter, letter, letter, b'\n'])));
+            }
+        });
+        lines.drain(Duration::from_secs(20));
+        let written = slow.0.lock().unwrap_or_else(PoisonError::into_inner).1.clone();
+        assert_eq!(written.len(), 8000);
+        assert!(written.chunks(4).all(|line| line[0] == line[1] && line[1] == line[2] && line[3] == b'\n'));
+    }
+
+    #[test]
+    fn a_closed_pipe_ends_the_writer_and_nobody_waits_for_it() {
+        struct Closed;
+        impl Write for Closed {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                Err(io::Error::from(io::ErrorKind::BrokenPipe))
+            }
+
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let lines = Lines::start("lines", Closed, Counter::noop()).expect("started");
+        lines.send(b"one\n");
+        lines.drain(Duration::from_secs(600));
+        lines.drain(Duration::from_secs(600));
+        assert!(lines.queue.lock().is_over);
     }
 }

@@ -15,6 +15,7 @@ mod catalogue;
 mod connection;
 mod counted_directory;
 mod counted_store;
+mod decision_line;
 mod directory;
 mod envoy_routes;
 mod files;

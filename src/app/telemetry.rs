@@ -8,9 +8,9 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use metrics::{Counter, Histogram, counter, histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
-use serde::Serialize;
 use tracing_subscriber::EnvFilter;
 
+use super::decision_line::{self, decision};
 use super::lines::Lines;
 use crate::check::{CacheResult, DecisionLog, DecisionRecord};
 use crate::config::{Log, LogFormat};
@@ -91,7 +91,7 @@ impl Decisions {
     /// Starts the writer of decision lines, to stdout; `recent` keeps the last ones.
     pub(super) fn start(clock: Arc<dyn Clock>, recent: Arc<RecentDecisions>) -> io::Result<Self> {
         let dropped = counter!("tiergate_decision_lines_dropped_total");
-        let lines = Lines::start_with("decision-log", io::stdout(), dropped, move |line| recent.push(line))?;
+        let lines = Lines::start_with("decision-log", io::stdout(), dropped, move |lines| recent.push(lines))?;
         let durations = Protocol::ALL
             .map(|protocol| histogram!("tiergate_check_duration_seconds", "protocol" => protocol.as_str()))
             .to_vec();
@@ -149,53 +149,6 @@ impl Decisions {
             .increment(1);
         }
     }
-
-    fn line(&self, record: &DecisionRecord, took: Duration) -> Vec<u8> {
-        let digits = record.decision_id.digits();
-        let line = Line {
-            ts: self.clock.now().to_string(),
-            request_id: &record.request_id,
-            decision_id: digits.as_str(),
-            protocol: record.protocol.as_str(),
-            method: &record.method,
-            host: &record.host,
-            path: &record.path,
-            rule: record.rule(),
-            tier: record.tier(),
-            decision: decision(record),
-            reason: record.reason.as_str(),
-            cause: record.cause,
-            subject: record.subject(),
-            provider: record.provider(),
-            duration_us: took.as_micros(),
-            policy: record.policy(),
-        };
-        // Texts and numbers only: that always serialises.
-        let mut line = serde_json::to_vec(&line).unwrap_or_default();
-        line.push(b'\n');
-        line
-    }
-}
-
-/// One line of the decision log, in the order in which it is written.
-#[derive(Serialize)]
-struct Line<'a> {
-    ts: String,
-    request_id: &'a str,
-    decision_id: &'a str,
-    protocol: &'a str,
-    method: &'a str,
-    host: &'a str,
-    path: &'a str,
-    rule: Option<&'a str>,
-    tier: Option<&'a str>,
-    decision: &'a str,
-    reason: &'a str,
-    cause: Option<&'a str>,
-    subject: Option<&'a str>,
-    provider: Option<&'a str>,
-    duration_us: u128,
-    policy: &'a str,
 }
 
 impl Drop for Decisions {
@@ -207,10 +160,6 @@ impl Drop for Decisions {
 impl DecisionLog for Decisions {
     fn record(&self, record: &DecisionRecord, took: Duration) {
         self.count(record, took);
-        self.lines.send(self.line(record, took));
+        decision_line::with(record, self.clock.now(), took, |line| self.lines.send(line));
     }
-}
-
-const fn decision(record: &DecisionRecord) -> &'static str {
-    if record.allowed { "allow" } else { "deny" }
 }

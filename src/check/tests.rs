@@ -8,7 +8,7 @@ use crate::types::{Principal, Protocol, Reason, RequestView};
 
 pub(crate) type Headers<'a> = &'a [(&'a str, &'a [u8])];
 
-pub(super) fn view<'a>(protocol: Protocol, method: &'a str, target: &'a str, headers: Headers<'a>) -> RequestView<'a> {
+pub(crate) fn view<'a>(protocol: Protocol, method: &'a str, target: &'a str, headers: Headers<'a>) -> RequestView<'a> {
     RequestView {
         protocol,
         method,

@@ -59,6 +59,33 @@ impl UnixTime {
         Some(Self(seconds * 1000 + fraction))
     }
 
+    /// As it is displayed, without the machinery of formatting; `None` beyond the
+    /// years of four digits.
+    #[must_use]
+    pub fn rfc3339(self) -> Option<[u8; 24]> {
+        let [year, month, day, hours, minutes, seconds, millis] = self.parts();
+        if !(0..=9999).contains(&year) {
+            return None;
+        }
+        let mut text = *b"0000-00-00T00:00:00.000Z";
+        let places = [(0, 4, year), (5, 2, month), (8, 2, day), (11, 2, hours), (14, 2, minutes), (17, 2, seconds)];
+        for (start, count, number) in places.into_iter().chain([(20, 3, millis)]) {
+            let mut rest = u64::try_from(number).unwrap_or_default();
+            for digit in text.iter_mut().skip(start).take(count).rev() {
+                *digit = b'0' + u8::try_from(rest % 10).unwrap_or_default();
+                rest /= 10;
+            }
+        }
+        Some(text)
+    }
+
+    /// Year, month, day, hours, minutes, seconds, milliseconds.
+    const fn parts(self) -> [i64; 7] {
+        let of_day = self.0.rem_euclid(86_400_000);
+        let (year, month, day) = civil(self.0.div_euclid(86_400_000));
+        [year, month, day, of_day / 3_600_000, of_day / 60_000 % 60, of_day / 1000 % 60, of_day % 1000]
+    }
+
     /// This moment and `by` more.
     #[must_use]
     pub fn plus(self, by: Duration) -> Self {
@@ -81,11 +108,8 @@ impl UnixTime {
 impl fmt::Display for UnixTime {
     /// RFC 3339 with milliseconds, in UTC.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let days = self.0.div_euclid(86_400_000);
-        let of_day = self.0.rem_euclid(86_400_000);
-        let (year, month, day) = civil(days);
-        let (hours, minutes, seconds) = (of_day / 3_600_000, of_day / 60_000 % 60, of_day / 1000 % 60);
-        write!(f, "{year:04}-{month:02}-{day:02}T{hours:02}:{minutes:02}:{seconds:02}.{:03}Z", of_day % 1000)
+        let [year, month, day, hours, minutes, seconds, millis] = self.parts();
+        write!(f, "{year:04}-{month:02}-{day:02}T{hours:02}:{minutes:02}:{seconds:02}.{millis:03}Z")
     }
 }
 
@@ -195,6 +219,18 @@ mod tests {
             assert_eq!(UnixTime::from_secs(secs).to_string(), expected);
         }
     }
+
+    #[test]
+    fn both_ways_to_write_a_moment_say_the_same() {
+        for day in -1000i64..60_000 {
+            let moment = UnixTime::from_millis(day * 86_399_999 + 7);
+            let text = moment.rfc3339().expect("a year of four digits");
+            assert_eq!(String::from_utf8_lossy(&text), moment.to_string());
+        }
+        assert_eq!(UnixTime::from_secs(-100_000_000_000).rfc3339(), None);
+        assert_eq!(UnixTime::from_secs(300_000_000_000).rfc3339(), None);
+    }
+
     #[test]
     fn moments_are_read_from_rfc_3339() {
         for (text, expected) in [

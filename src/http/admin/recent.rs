@@ -59,15 +59,17 @@ impl RecentDecisions {
         Self { lines: Mutex::new(VecDeque::new()), most }
     }
 
-    /// Takes one line of the log, in place of the oldest one where there are enough.
-    pub fn push(&self, line: &[u8]) {
+    /// Takes lines of the log, in place of the oldest ones where there are enough.
+    pub fn push(&self, written: &[u8]) {
+        let new = written.split_inclusive(|byte| *byte == b'\n');
+        // Of more than it keeps, the last ones.
+        let mut latest: Vec<Arc<[u8]>> = new.rev().take(self.most).map(Arc::from).collect();
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        while lines.len() >= self.most {
-            if lines.pop_front().is_none() {
-                return;
-            }
-        }
-        lines.push_back(Arc::from(line));
+        let over = lines.len().saturating_add(latest.len()).saturating_sub(self.most);
+        let over = over.min(lines.len());
+        lines.drain(..over);
+        latest.reverse();
+        lines.extend(latest);
     }
 
     /// How many it keeps at most.
