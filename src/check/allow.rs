@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use http::HeaderName;
+
 use super::checker::Snapshot;
 use super::identity_headers::{ASSERTION_HEADER, Identity};
 use crate::session::SetCookie;
@@ -51,23 +53,44 @@ impl Allow {
     /// Every managed header with its value, empty when unknown; each name once,
     /// in lower case.
     pub fn each_header(&self, mut put: impl FnMut(&str, &str)) {
-        let Told { snapshot, principal, held, tier, request_id, assertion } = &self.caller;
+        self.each_of_caller(|name, value| put(name.as_str(), value));
+        self.each_of_request(|name, value| put(name.as_str(), value));
+    }
+
+    /// Those of them that say the same in every request of the caller under the
+    /// same tier: see [`PerCaller`].
+    pub fn each_of_caller(&self, put: impl FnMut(&HeaderName, &str)) {
+        let Told { snapshot, principal, held, tier, request_id: _, assertion: _ } = &self.caller;
         let tiers = snapshot.policy.tiers();
-        let identity = Identity {
-            principal: principal.as_deref(),
-            tiers,
-            held: *held,
-            tier: tier.map(|tier| tiers.name(tier)),
-            request_id,
-        };
-        snapshot.identity.each(&identity, &mut put);
-        put(ASSERTION_HEADER, assertion);
+        let tier = tier.map(|tier| tiers.name(tier));
+        let identity = Identity { principal: principal.as_deref(), tiers, held: *held, tier };
+        snapshot.identity.each_of_caller(&identity, put);
+    }
+
+    /// Those of them that are about this request.
+    pub fn each_of_request(&self, mut put: impl FnMut(&HeaderName, &str)) {
+        let Told { snapshot, request_id, assertion, .. } = &self.caller;
+        for name in snapshot.identity.of_request() {
+            put(name, request_id);
+        }
+        put(&HeaderName::from_static(ASSERTION_HEADER), assertion);
     }
 
     /// Headers of the client that must not go upstream: reserved names that are
     /// not managed, and every other spelling of a reserved name.
     pub fn removed(&self) -> impl Iterator<Item = &str> {
-        self.caller.snapshot.identity.unmanaged().chain(self.aliases.iter().map(String::as_str))
+        self.removed_always().iter().map(HeaderName::as_str).chain(self.removed_here())
+    }
+
+    /// Those of them that no request may bring, under the same settings always the same.
+    #[must_use]
+    pub fn removed_always(&self) -> &[HeaderName] {
+        self.caller.snapshot.identity.unmanaged()
+    }
+
+    /// Those of them that this request brought.
+    pub fn removed_here(&self) -> impl Iterator<Item = &str> {
+        self.aliases.iter().map(String::as_str)
     }
 }
 

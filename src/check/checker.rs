@@ -249,10 +249,15 @@ impl Checker {
 
     #[cfg(test)]
     pub(crate) fn check_as(&self, request: &RequestView<'_>, caller: Option<&Principal>) -> CheckOutcome {
+        self.check_shared(request, caller.cloned().map(Arc::new).as_ref())
+    }
+
+    #[cfg(test)]
+    pub(crate) fn check_shared(&self, request: &RequestView<'_>, caller: Option<&Arc<Principal>>) -> CheckOutcome {
         let snapshot = self.snapshot.load_full();
         let check = Check::new(self, &snapshot, request);
         match check.begin(None) {
-            Step::Ask(subject) => check.judge_principal(&subject, caller.cloned().map(Arc::new).as_ref(), None),
+            Step::Ask(subject) => check.judge_principal(&subject, caller, None),
             Step::Done(outcome) => outcome,
             Step::Page(_) | Step::OwnTier(..) => panic!("there are no pages"),
         }

@@ -5,6 +5,8 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
+use http::HeaderName;
+
 use crate::policy::Tiers;
 use crate::token::ClaimPath;
 use crate::types::{Principal, TierSet};
@@ -56,13 +58,14 @@ pub const WEBSOCKET_PROTOCOL_HEADER: &str = "x-auth-websocket-protocol";
 /// Which headers are managed and what each one says.
 #[derive(Debug, Clone)]
 pub struct IdentityHeaders {
-    fields: Vec<(Box<str>, Field)>,
+    fields: Vec<(HeaderName, Field)>,
     /// Names no client may send upstream, in lower case, with the managed ones.
     reserved: BTreeSet<Box<str>>,
     /// The reserved names folded to their one spelling.
     folded: BTreeSet<Box<str>>,
+    shapes: Shapes,
     /// The reserved names that no allowed request brings, in byte order.
-    unmanaged: Box<[Box<str>]>,
+    unmanaged: Box<[HeaderName]>,
 }
 
 /// What the headers of one allowed request are made of.
@@ -73,7 +76,6 @@ pub(crate) struct Identity<'a> {
     pub(crate) held: TierSet,
     /// The tier the rule asked for.
     pub(crate) tier: Option<&'a str>,
-    pub(crate) request_id: &'a str,
 }
 
 impl IdentityHeaders {
@@ -82,40 +84,48 @@ impl IdentityHeaders {
     /// are further names that no client may send upstream.
     #[must_use]
     pub fn new(profiles: &[HeaderProfile], claims: &[(String, ClaimPath)], strip: &[String]) -> Self {
-        let mut fields: Vec<(Box<str>, Field)> = Vec::new();
+        let mut fields: Vec<(HeaderName, Field)> = Vec::new();
         for profile in profiles {
-            fields.extend(profile.fields().iter().map(|(name, field)| (Box::from(*name), field.clone())));
+            fields.extend(profile.fields().iter().map(|(name, field)| (HeaderName::from_static(name), field.clone())));
         }
         for (name, claim) in claims {
-            let name = name.to_ascii_lowercase().into_boxed_str();
+            // What is no header name reaches nobody.
+            let Ok(name) = HeaderName::from_bytes(name.as_bytes()) else { continue };
             fields.retain(|(held, _)| *held != name);
             let field = claim.below(DIRECTORY).map_or_else(|| Field::Claim(claim.clone()), Field::Attribute);
             fields.push((name, field));
         }
-        let mut reserved: BTreeSet<Box<str>> = fields.iter().map(|(name, _)| name.clone()).collect();
+        let mut reserved: BTreeSet<Box<str>> = fields.iter().map(|(name, _)| Box::from(name.as_str())).collect();
         // An upstream may read the names of a profile that is not in use: no client sets those either.
         for profile in HeaderProfile::ALL {
             reserved.extend(profile.fields().iter().map(|(name, _)| Box::from(*name)));
         }
         reserved.extend(CARRIER_NAMES.map(Box::from));
         reserved.extend(strip.iter().map(|name| name.to_ascii_lowercase().into_boxed_str()));
-        let folded = reserved.iter().map(|name| fold(name)).collect();
-        let managed = |name: &Box<str>| **name == *ASSERTION_HEADER || fields.iter().any(|(held, _)| held == name);
-        let unmanaged = reserved.iter().filter(|name| !managed(name)).cloned().collect();
-        Self { fields, reserved, folded, unmanaged }
+        let folded: BTreeSet<Box<str>> = reserved.iter().map(|name| fold(name)).collect();
+        let shapes = Shapes::of(folded.iter().map(AsRef::as_ref));
+        let managed = |name: &str| name == ASSERTION_HEADER || fields.iter().any(|(held, _)| held.as_str() == name);
+        let unmanaged = reserved.iter().filter(|name| !managed(name));
+        let unmanaged = unmanaged.filter_map(|name| HeaderName::from_bytes(name.as_bytes()).ok()).collect();
+        Self { fields, reserved, folded, shapes, unmanaged }
     }
 
-    /// Every managed header of one allowed request with its value, empty when
-    /// it is unknown; the assertion is not among them.
-    pub(crate) fn each(&self, identity: &Identity<'_>, mut put: impl FnMut(&str, &str)) {
-        for (name, field) in &self.fields {
+    /// The managed headers that say the same in every request of a caller under
+    /// a tier, with their values, empty when unknown.
+    pub(crate) fn each_of_caller(&self, identity: &Identity<'_>, mut put: impl FnMut(&HeaderName, &str)) {
+        for (name, field) in self.fields.iter().filter(|(_, field)| *field != Field::RequestId) {
             put(name, &field.value(identity));
         }
     }
 
+    /// The names of those that carry the id of the request.
+    pub(crate) fn of_request(&self) -> impl Iterator<Item = &HeaderName> {
+        self.fields.iter().filter(|(_, field)| *field == Field::RequestId).map(|(name, _)| name)
+    }
+
     /// The reserved names that no allowed request brings to its upstream.
-    pub(crate) fn unmanaged(&self) -> impl Iterator<Item = &str> {
-        self.unmanaged.iter().map(AsRef::as_ref)
+    pub(crate) fn unmanaged(&self) -> &[HeaderName] {
+        &self.unmanaged
     }
 
     /// Whether a header carries what only a user directory says.
@@ -126,7 +136,7 @@ impl IdentityHeaders {
 
     /// The names that every allowed request brings to its upstream, in lower case.
     pub fn managed(&self) -> impl Iterator<Item = &str> {
-        self.fields.iter().map(|(name, _)| name.as_ref())
+        self.fields.iter().map(|(name, _)| name.as_str())
     }
 
     /// The reserved names, in lower case.
@@ -138,15 +148,47 @@ impl IdentityHeaders {
     /// such as `x_auth_user`.
     #[must_use]
     pub fn is_alias(&self, name: &str) -> bool {
-        !self.reserved.contains(name) && self.reads_as_reserved(name)
+        self.reads_as_reserved(name) && !self.reserved.contains(name)
     }
 
     /// Whether `name` is a reserved name in any spelling.
     #[must_use]
     pub fn reads_as_reserved(&self, name: &str) -> bool {
-        // Most headers are none: tell by the first letter before folding.
-        let first = name.bytes().next().map(|byte| byte.to_ascii_lowercase());
-        self.folded.iter().any(|held| held.bytes().next() == first && folds_to(name, held))
+        // Most headers are none, and their shape says so.
+        self.shapes.has(name) && self.folded.iter().any(|held| folds_to(name, held))
+    }
+}
+
+/// First letters and lengths of a set of folded names.
+#[derive(Clone)]
+struct Shapes([u64; 256]);
+
+impl Shapes {
+    fn of<'n>(folded: impl Iterator<Item = &'n str>) -> Self {
+        let mut shapes = Self([0; 256]);
+        for name in folded {
+            if let Some(lengths) = name.bytes().next().and_then(|first| shapes.0.get_mut(usize::from(first))) {
+                *lengths |= Self::length(name);
+            }
+        }
+        shapes
+    }
+
+    /// Whether a name that folds to one of the set could look so.
+    fn has(&self, name: &str) -> bool {
+        let lengths = name.bytes().next().and_then(|first| self.0.get(usize::from(fold_byte(first))));
+        lengths.is_some_and(|lengths| lengths & Self::length(name) != 0)
+    }
+
+    /// One bit for each length, and one for all that are longer.
+    fn length(name: &str) -> u64 {
+        1u64 << name.len().min(63)
+    }
+}
+
+impl std::fmt::Debug for Shapes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shapes").finish_non_exhaustive()
     }
 }
 
@@ -198,7 +240,8 @@ impl Field {
             Self::Scopes => joined(caller.into_iter().flat_map(|caller| caller.scopes.iter()), " "),
             Self::Groups => joined(caller.into_iter().flat_map(|caller| caller.groups.iter()), ","),
             Self::Issuer => printable(caller.map_or("", |caller| &caller.issuer), ""),
-            Self::RequestId => Cow::Borrowed(identity.request_id),
+            // It is no word about the caller.
+            Self::RequestId => Cow::Borrowed(""),
             Self::Claim(claim) => {
                 caller.and_then(|caller| claim.find(&caller.claims)).map_or(Cow::Borrowed(""), claim_text)
             }

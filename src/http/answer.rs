@@ -1,11 +1,15 @@
 //! An outcome as the HTTP response of a decision endpoint.
 
+use std::cell::RefCell;
+
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, HeaderName, HeaderValue, SET_COOKIE};
-use http::{Response, StatusCode};
+use http::{HeaderMap, Response, StatusCode};
 use http_body_util::Full;
 
-use crate::check::{self, Allow, Answer, COOKIE_HEADER, Denial, DenyKind, QUERY_HEADER, WEBSOCKET_PROTOCOL_HEADER};
+use crate::check::{
+    self, Allow, Answer, COOKIE_HEADER, Denial, DenyKind, PerCaller, QUERY_HEADER, WEBSOCKET_PROTOCOL_HEADER,
+};
 use crate::types::Protocol;
 
 /// The response for `answer` in `protocol`.
@@ -35,19 +39,29 @@ pub(super) fn still_refused(protocol: Protocol) -> Response<Full<Bytes>> {
     response
 }
 
+/// Callers whose headers a worker keeps rendered.
+const KEPT: usize = 256;
+
+thread_local! {
+    static KNOWN: RefCell<PerCaller<HeaderMap>> = RefCell::new(PerCaller::new(KEPT));
+}
+
 fn allowed(allow: Allow) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::default());
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    // A proxy copies what it finds here over what the client sent: an absent
-    // header would let the client's stand, an empty one does not.
-    for name in allow.removed() {
+    let kept = KNOWN.with_borrow_mut(|known| known.of(&allow, || of_caller(&allow)).cloned());
+    *response.headers_mut() = kept.unwrap_or_else(|| of_caller(&allow));
+    for name in allow.removed_here() {
         set(&mut response, name, "");
     }
-    allow.each_header(|name, value| set(&mut response, name, value));
+    allow.each_of_request(|name, value| {
+        response.headers_mut().insert(name.clone(), written(value));
+    });
     let Allow { query, websocket_protocol, cookie, cookie_cut, set_cookies, cors_origin, .. } = allow;
-    set(&mut response, QUERY_HEADER, &query);
-    set(&mut response, WEBSOCKET_PROTOCOL_HEADER, &websocket_protocol);
-    set(&mut response, COOKIE_HEADER, &cookie);
+    for (name, value) in
+        [(QUERY_HEADER, &query), (WEBSOCKET_PROTOCOL_HEADER, &websocket_protocol), (COOKIE_HEADER, &cookie)]
+    {
+        response.headers_mut().insert(HeaderName::from_static(name), written(value));
+    }
     // For proxies that copy a header under its own name only.
     if cookie_cut || !cookie.is_empty() {
         set(&mut response, "cookie", &cookie);
@@ -60,6 +74,33 @@ fn allowed(allow: Allow) -> Response<Full<Bytes>> {
         set(&mut response, "vary", "Origin");
     }
     response
+}
+
+/// What stands in every allow of one caller. A proxy copies what it finds over
+/// what the client sent: an absent header would let the client's stand, an empty
+/// one does not.
+fn of_caller(allow: &Allow) -> HeaderMap {
+    // Those of the request find their place here, so that the map need not grow.
+    let mut headers = HeaderMap::with_capacity(32);
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    for name in allow.removed_always() {
+        headers.insert(name.clone(), written(""));
+    }
+    allow.each_of_caller(|name, value| {
+        headers.insert(name.clone(), written(value));
+    });
+    allow.each_of_request(|name, _| {
+        headers.insert(name.clone(), written(""));
+    });
+    headers
+}
+
+/// A value that cannot stand in a header becomes empty, never absent.
+fn written(value: &str) -> HeaderValue {
+    if value.is_empty() {
+        return HeaderValue::from_static("");
+    }
+    HeaderValue::from_str(value).unwrap_or_else(|_| HeaderValue::from_static(""))
 }
 
 fn denied(denial: Denial, protocol: Protocol) -> Response<Full<Bytes>> {
@@ -82,9 +123,8 @@ pub(super) fn put(response: &mut Response<Full<Bytes>>, name: &'static str, valu
     }
 }
 
-/// Sets a header; a value that cannot stand in one becomes empty, never absent.
+/// Sets a header, to [`written`].
 pub(super) fn set(response: &mut Response<Full<Bytes>>, name: &str, value: &str) {
     let Ok(name) = HeaderName::from_bytes(name.as_bytes()) else { return };
-    let value = HeaderValue::from_str(value).unwrap_or_else(|_| HeaderValue::from_static(""));
-    response.headers_mut().insert(name, value);
+    response.headers_mut().insert(name, written(value));
 }

@@ -99,6 +99,13 @@ impl CanonicalPath {
         if target.len() > MAX_TARGET_BYTES {
             return Err(TargetError::TooLong);
         }
+        match plain_path(target) {
+            Some(text) => Ok(Self { text: text.to_owned(), encoded: EncodedSet::NONE }),
+            None => Self::parse_any(target),
+        }
+    }
+
+    fn parse_any(target: &[u8]) -> Result<Self, TargetError> {
         check_raw_bytes(target)?;
         let path = target.split(|byte| *byte == b'?').next().unwrap_or_default();
         check_origin_form(path)?;
@@ -224,6 +231,29 @@ impl fmt::Display for CanonicalPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
     }
+}
+
+/// The path of a target that is written canonically already, as nearly all are:
+/// nothing encoded, no empty segment but the last, no segment that begins with a
+/// dot. `None` says nothing about any other.
+fn plain_path(target: &[u8]) -> Option<&str> {
+    let end = target.iter().position(|byte| *byte == b'?').unwrap_or(target.len());
+    let (path, query) = target.split_at_checked(end)?;
+    check_raw_bytes(query).ok()?;
+    let mut before = 0u8;
+    let mut slashes = 0usize;
+    for &byte in path {
+        match byte {
+            b'/' | b'.' if before == b'/' => return None,
+            b'/' => slashes = slashes.saturating_add(1),
+            b'%' => return None,
+            _ if is_pchar(byte) => {}
+            _ => return None,
+        }
+        before = byte;
+    }
+    let is_whole = path.first() == Some(&b'/') && slashes <= MAX_SEGMENTS;
+    if is_whole { std::str::from_utf8(path).ok() } else { None }
 }
 
 fn check_raw_bytes(target: &[u8]) -> Result<(), TargetError> {

@@ -195,6 +195,18 @@ proptest! {
     }
 
     #[test]
+    fn the_short_way_reads_what_the_whole_way_does(
+        target in prop_oneof![
+            "[/.a?%;#@ -]{0,12}",
+            "/[a-z/.?]{0,20}",
+            hostile_target(),
+            (250usize..260).prop_map(|count| "/a".repeat(count)),
+        ],
+    ) {
+        prop_assert_eq!(CanonicalPath::parse(target.as_bytes()), CanonicalPath::parse_any(target.as_bytes()));
+    }
+
+    #[test]
     fn no_bytes_make_it_panic(target in proptest::collection::vec(any::<u8>(), 0..300)) {
         let _ = CanonicalPath::parse(&target);
         let _ = Host::parse(&target);
