@@ -19,6 +19,7 @@ COPY proto proto
 COPY src src
 COPY testbed/Cargo.toml testbed/Cargo.toml
 COPY testbed/src testbed/src
+COPY benches/floor benches/floor
 
 FROM source AS build
 # Crates and what is compiled stay in the cache of the builder between builds, never in a layer.

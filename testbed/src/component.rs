@@ -57,6 +57,7 @@ pub struct Component {
     dir: Option<PathBuf>,
     ready: Vec<Ready>,
     within: Duration,
+    is_stdout_discarded: bool,
 }
 
 impl Component {
@@ -71,6 +72,7 @@ impl Component {
             dir: None,
             ready: Vec::new(),
             within: Duration::from_secs(30),
+            is_stdout_discarded: false,
         }
     }
 
@@ -116,6 +118,12 @@ impl Component {
         self
     }
 
+    /// Sends its standard output to /dev/null; the log then holds standard error alone.
+    pub fn discard_stdout(mut self) -> Self {
+        self.is_stdout_discarded = true;
+        self
+    }
+
     /// Starts the component and waits until it is ready.
     pub fn start(self) -> Result<Process> {
         let scratch = guard::scratch_dir(&self.name)?;
@@ -145,7 +153,8 @@ impl Component {
         }
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
         command.current_dir(self.dir.as_deref().unwrap_or(scratch));
-        command.stdin(Stdio::null()).stdout(out.try_clone()?).stderr(out);
+        let stdout = if self.is_stdout_discarded { Stdio::null() } else { out.try_clone()?.into() };
+        command.stdin(Stdio::null()).stdout(stdout).stderr(out);
         let child = command.spawn().map_err(|error| {
             if error.kind() == std::io::ErrorKind::NotFound {
                 anyhow::anyhow!("`{}` is missing: run `make setup`", self.program.display())

@@ -43,6 +43,7 @@ pub struct TiergateBuilder {
     folder: Option<PathBuf>,
     ready_path: &'static str,
     within: Duration,
+    is_stdout_discarded: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -93,6 +94,12 @@ impl TiergateBuilder {
         self
     }
 
+    /// Sends its decision lines to /dev/null in place of its log.
+    pub fn discard_stdout(mut self) -> Self {
+        self.is_stdout_discarded = true;
+        self
+    }
+
     /// Starts it and waits until it is ready.
     pub fn start(&self) -> Result<Tiergate> {
         match &self.config {
@@ -127,6 +134,9 @@ impl TiergateBuilder {
             if self.config.listens_at(place) {
                 component = component.ready(Ready::Tcp(loopback(port)));
             }
+        }
+        if self.is_stdout_discarded {
+            component = component.discard_stdout();
         }
         if let Some(config) = &config {
             component = component.args(["-c".into(), config.clone().into_os_string()]);
@@ -192,6 +202,7 @@ impl Tiergate {
             folder: None,
             ready_path: "/readyz",
             within,
+            is_stdout_discarded: false,
         }
     }
 
