@@ -148,7 +148,7 @@ impl Checker {
 
     /// Decides one request; `pages` answers for the service's own paths.
     pub async fn check(&self, request: &RequestView<'_>, pages: Option<&dyn OwnPages>) -> CheckOutcome {
-        let snapshot = self.snapshot.load_full();
+        let snapshot = self.snapshot.load();
         let check = Check::new(self, &snapshot, request);
         let subject = match (check.begin(pages), pages) {
             (Step::Ask(subject), _) => subject,

@@ -52,7 +52,9 @@ pub struct Aliases {
 
 /// The HTTP side of the service, one per process, cheap to clone.
 #[derive(Clone)]
-pub struct HttpServer {
+pub struct HttpServer(Arc<Server>);
+
+struct Server {
     check: CheckService,
     trusted_proxies: Arc<[IpNet]>,
     aliases: Aliases,
@@ -78,24 +80,39 @@ impl HttpServer {
     /// Believes the target headers of `trusted_proxies` and of nobody else.
     #[must_use]
     pub fn new(check: CheckService, trusted_proxies: &[IpNet], aliases: Aliases) -> Self {
-        Self { check, trusted_proxies: trusted_proxies.into(), aliases }
+        Self(Arc::new(Server { check, trusted_proxies: trusted_proxies.into(), aliases }))
     }
 
-    async fn answer<B>(&self, request: Request<B>) -> Response<Full<Bytes>>
+    /// Answers one request of `peer`; a panic is one refusal.
+    pub async fn answer<B>(self, request: Request<B>, peer: Option<Peer>) -> Response<Full<Bytes>>
     where
-        B: Body,
+        B: Body + Send,
+        B::Data: Send,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        match self.endpoint(request.uri().path()) {
+        let endpoint = self.0.endpoint(request.uri().path());
+        let protocol = match endpoint {
+            Endpoint::Decision(protocol @ Protocol::ExtAuthz, _) => protocol,
+            Endpoint::Decision(..) | Endpoint::Other => Protocol::ForwardAuth,
+        };
+        let answer = AssertUnwindSafe(self.0.answer_at(endpoint, request, peer)).catch_unwind();
+        answer.await.unwrap_or_else(|_| answer::still_refused(protocol))
+    }
+}
+
+impl Server {
+    async fn answer_at<B>(&self, endpoint: Endpoint, request: Request<B>, peer: Option<Peer>) -> Response<Full<Bytes>>
+    where
+        B: Body + Send,
+        B::Data: Send,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        match (endpoint, self.check.pages()) {
             // The body says nothing about the decision; it is dropped unread.
-            Endpoint::Decision(protocol, prefix) => self.decide(protocol, prefix, &request.map(drop)).await,
-            Endpoint::Other => match self.check.pages() {
-                Some(pages) => {
-                    let sender = self.sender(request.extensions().get());
-                    page::answer(pages.as_ref(), request, sender).await
-                }
-                None => plain(StatusCode::NOT_FOUND, "There is no such endpoint.\n"),
-            },
+            (Endpoint::Decision(protocol, prefix), _) => self.decide(protocol, prefix, &request.map(drop), peer).await,
+            // Boxed, so that a check does not carry the room for it.
+            (Endpoint::Other, Some(pages)) => Box::pin(page::answer(pages.as_ref(), request, self.sender(peer))).await,
+            (Endpoint::Other, None) => plain(StatusCode::NOT_FOUND, "There is no such endpoint.\n"),
         }
     }
 
@@ -116,7 +133,13 @@ impl HttpServer {
         }
     }
 
-    async fn decide<B>(&self, protocol: Protocol, prefix: &str, request: &Request<B>) -> Response<Full<Bytes>> {
+    async fn decide<B>(
+        &self,
+        protocol: Protocol,
+        prefix: &str,
+        request: &Request<B>,
+        peer: Option<Peer>,
+    ) -> Response<Full<Bytes>> {
         let headers: Vec<(&str, &[u8])> = request
             .headers()
             .iter()
@@ -124,9 +147,8 @@ impl HttpServer {
             .map(|(name, value)| (name.as_str(), value.as_bytes()))
             .collect();
         let request_id = request.headers().get("x-request-id").and_then(|id| id.to_str().ok());
-        let peer = request.extensions().get::<Peer>();
         let outcome = if !self.trusts(peer) {
-            let address = peer.map_or_else(String::new, ToString::to_string);
+            let address = peer.map_or_else(String::new, |peer| peer.to_string());
             tracing::warn!(peer = address, "the peer is not in `trusted_proxies`: add it if it is your proxy");
             self.check.refuse(&unread(protocol), DenyKind::Forbidden, Reason::SpoofedHeader, "untrusted_peer")
         } else {
@@ -169,15 +191,15 @@ impl HttpServer {
         }
     }
 
-    fn sender(&self, peer: Option<&Peer>) -> Sender {
+    fn sender(&self, peer: Option<Peer>) -> Sender {
         match peer {
             peer if self.trusts(peer) => Sender::Proxy,
-            Some(Peer::Address(address)) => Sender::Address(*address),
+            Some(Peer::Address(address)) => Sender::Address(address),
             Some(Peer::UnixSocket) | None => Sender::Unknown,
         }
     }
 
-    fn trusts(&self, peer: Option<&Peer>) -> bool {
+    fn trusts(&self, peer: Option<Peer>) -> bool {
         match peer {
             Some(Peer::UnixSocket) => true,
             Some(Peer::Address(address)) => {
@@ -204,16 +226,8 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let server = self.clone();
-        let speaks_ext_authz = matches!(self.endpoint(request.uri().path()), Endpoint::Decision(Protocol::ExtAuthz, _));
-        let answer = async move { server.answer(request).await };
-        let answer = AssertUnwindSafe(answer).catch_unwind();
-        Box::pin(async move {
-            Ok(answer.await.unwrap_or_else(|_| {
-                let protocol = if speaks_ext_authz { Protocol::ExtAuthz } else { Protocol::ForwardAuth };
-                answer::still_refused(protocol)
-            }))
-        })
+        let peer = request.extensions().get::<Peer>().copied();
+        Box::pin(self.clone().answer(request, peer).map(Ok))
     }
 }
 
