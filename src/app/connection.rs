@@ -1,5 +1,6 @@
 //! One connection, served to its end, within bounds on time and size.
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
@@ -7,7 +8,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use hyper::body::Incoming;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulConnection;
 use hyper_util::service::TowerToHyperService;
@@ -115,7 +118,11 @@ async fn serve<H: Health>(
     };
     match speaks {
         Speaks::Grpc(server) => {
-            let service = TowerToHyperService::new(MapRequest::new(server, mark));
+            let marks = Arc::clone(&spoken);
+            let service = service_fn(move |request| {
+                marks.store(true, Ordering::Relaxed);
+                server.clone().answer(request).map(Ok::<_, Infallible>)
+            });
             let connection = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
                 .timer(TokioTimer::new())
                 .max_concurrent_streams(MAX_STREAMS)

@@ -4,47 +4,73 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use bytes::Bytes;
-use envoy_types::pb::envoy::service::auth::v3::CheckResponse;
+use envoy_types::pb::envoy::service::auth::v3::CheckRequest;
 use futures_util::FutureExt as _;
-use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt as _, Full, Limited};
-use tonic::server::{Grpc, NamedService, UnaryService};
-use tonic::{Request, Response, Status};
+use prost::Message as _;
+use tonic::Status;
+use tonic::server::NamedService;
 use tonic_health::pb::health_server::{Health, HealthServer};
 use tower::Service;
 
-use super::codec::{CheckCodec, Incoming, MAX_MESSAGE_BYTES};
-use super::convert::{self, Malformed, WireRequest};
+use super::convert::{Malformed, WireRequest};
+use super::encode;
+use super::framing::{self, Body, Framed, Unreadable};
+use super::walk::walk;
+use super::wire::Odd;
 use crate::check::{CheckOutcome, CheckService, DenyKind};
 use crate::types::{Protocol, Reason, RequestView};
 
 const CHECK: &str = "/envoy.service.auth.v3.Authorization/Check";
 
 /// The gRPC side of the service, one per process, cheap to clone.
-pub struct GrpcServer<H> {
+pub struct GrpcServer<H>(Arc<Services<H>>);
+
+struct Services<H> {
     check: CheckService,
     health: HealthServer<H>,
 }
 
 impl<H> Clone for GrpcServer<H> {
     fn clone(&self) -> Self {
-        Self { check: self.check.clone(), health: self.health.clone() }
+        Self(Arc::clone(&self.0))
     }
 }
-
-type Body = UnsyncBoxBody<Bytes, Status>;
-type Answer<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 impl<H: Health> GrpcServer<H> {
     /// Answers checks with `check` and health questions with `health`.
     #[must_use]
     pub fn new(check: CheckService, health: HealthServer<H>) -> Self {
-        Self { check, health }
+        Self(Arc::new(Services { check, health }))
     }
+
+    /// Answers one call.
+    pub async fn answer<B>(self, request: http::Request<B>) -> http::Response<Body>
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>> + Send + 'static,
+    {
+        let path = request.uri().path();
+        if path == CHECK {
+            return check(&self.0.check, request.into_body()).await.response();
+        }
+        if is_below(path, <HealthServer<H> as NamedService>::NAME) {
+            let mut health = self.0.health.clone();
+            // Boxed, so that a check does not carry the room for it.
+            let Ok(response) = Box::pin(health.call(request)).await;
+            return response.map(Body::from);
+        }
+        Status::unimplemented("").into_http::<tonic::body::Body>().map(Body::from)
+    }
+}
+
+/// Whether `path` is a method of the gRPC service `name`.
+fn is_below(path: &str, name: &str) -> bool {
+    let rest = path.strip_prefix('/').and_then(|path| path.strip_prefix(name));
+    rest.is_some_and(|rest| rest.starts_with('/'))
 }
 
 impl<H, B> Service<http::Request<B>> for GrpcServer<H>
@@ -55,91 +81,57 @@ where
 {
     type Response = http::Response<Body>;
     type Error = Infallible;
-    type Future = Answer<Result<Self::Response, Infallible>>;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: http::Request<B>) -> Self::Future {
-        let health_prefix = <HealthServer<H> as NamedService>::NAME;
-        let path = request.uri().path();
-        if path == CHECK {
-            let check = CheckCall(self.check.clone());
-            return Box::pin(async move {
-                let (parts, body) = request.into_parts();
-                let request = http::Request::from_parts(parts, read_message(body).await);
-                Ok(boxed(Grpc::new(CheckCodec).unary(check, request).await))
-            });
-        }
-        if path
-            .strip_prefix('/')
-            .and_then(|path| path.strip_prefix(health_prefix))
-            .is_some_and(|rest| rest.starts_with('/'))
-        {
-            let mut health = self.health.clone();
-            return Box::pin(async move { Ok(boxed(health.call(request).await?)) });
-        }
-        Box::pin(async { Ok(boxed(Status::unimplemented("").into_http::<tonic::body::Body>())) })
+        Box::pin(self.clone().answer(request).map(Ok))
     }
 }
 
-fn boxed<B>(response: http::Response<B>) -> http::Response<Body>
+/// A message that does not arrive whole, or does not decode, is refused in band
+/// like every other bad request: an error of the transport would leave the
+/// verdict to `failure_mode_allow`. So would a panic.
+async fn check<B>(check: &CheckService, body: B) -> Framed
 where
-    B: http_body::Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<Status>,
+    B: http_body::Body<Data = Bytes>,
 {
-    response.map(|body| body.map_err(Into::into).boxed_unsync())
-}
-
-/// Reads a message whole, within bounds on size and time. One that keeps to
-/// neither is given on as one that does not decode: it is refused in band, while
-/// an error of the transport would leave the verdict to `failure_mode_allow`.
-async fn read_message<B>(body: B) -> Full<Bytes>
-where
-    B: http_body::Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    let whole = Limited::new(body, MAX_MESSAGE_BYTES + FRAME_HEADER_BYTES).collect();
-    match tokio::time::timeout(MESSAGE_TIMEOUT, whole).await {
-        Ok(Ok(whole)) => Full::new(whole.to_bytes()),
-        Ok(Err(_)) | Err(_) => Full::new(Bytes::from_static(UNDECODABLE)),
-    }
-}
-
-/// How long a message may take to arrive.
-const MESSAGE_TIMEOUT: Duration = Duration::from_secs(5);
-/// One flag and the length, before each message.
-const FRAME_HEADER_BYTES: usize = 5;
-/// A frame of one byte that is no message.
-const UNDECODABLE: &[u8] = &[0, 0, 0, 0, 1, 0xff];
-
-struct CheckCall(CheckService);
-
-impl UnaryService<Incoming> for CheckCall {
-    type Response = CheckResponse;
-    type Future = Answer<Result<Response<CheckResponse>, Status>>;
-
-    fn call(&mut self, request: Request<Incoming>) -> Self::Future {
-        let check = self.0.clone();
-        let response = async move { convert::response(answer(&check, request.into_inner()).await) };
-        let response = AssertUnwindSafe(response).catch_unwind();
-        Box::pin(async move { Ok(Response::new(response.await.unwrap_or_else(|_| convert::unavailable()))) })
-    }
-}
-
-async fn answer(check: &CheckService, message: Incoming) -> CheckOutcome {
-    let wire = match message {
-        Incoming::Request(message) => WireRequest::try_from(*message),
-        Incoming::Malformed => Err(Malformed("undecodable")),
+    let answer = async {
+        let outcome = match framing::read(body).await {
+            Ok(message) => decide(check, &message).await,
+            Err(Unreadable) => refuse(check, UNDECODABLE),
+        };
+        encode::response(outcome)
     };
-    match wire {
+    AssertUnwindSafe(answer).catch_unwind().await.unwrap_or_else(|_| encode::unavailable())
+}
+
+async fn decide(check: &CheckService, message: &[u8]) -> CheckOutcome {
+    match walk(message) {
+        Ok(walked) => check.answer(&walked.view()).await,
+        // Boxed: rare, and the usual way does not carry the room for it.
+        Err(Odd) => Box::pin(decide_odd(check, message)).await,
+    }
+}
+
+/// The complete way, for messages that the quick one does not read.
+async fn decide_odd(check: &CheckService, message: &[u8]) -> CheckOutcome {
+    match CheckRequest::decode(message).map_err(|_| UNDECODABLE).and_then(WireRequest::try_from) {
         Ok(wire) => {
             let headers = wire.headers();
             check.answer(&wire.view(&headers)).await
         }
-        Err(Malformed(cause)) => check.refuse(&UNREADABLE, DenyKind::BadTarget, Reason::BadTarget, cause),
+        Err(malformed) => refuse(check, malformed),
     }
+}
+
+const UNDECODABLE: Malformed = Malformed("undecodable");
+
+fn refuse(check: &CheckService, Malformed(cause): Malformed) -> CheckOutcome {
+    check.refuse(&UNREADABLE, DenyKind::BadTarget, Reason::BadTarget, cause)
 }
 
 /// Stands for a request of which nothing could be read.

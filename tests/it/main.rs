@@ -33,6 +33,8 @@ mod directory_stores;
 #[cfg(test)]
 mod documents;
 #[cfg(test)]
+mod envoy_requests;
+#[cfg(test)]
 mod examples;
 #[cfg(test)]
 mod grid;
