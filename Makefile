@@ -14,7 +14,7 @@ CARGO_FUZZ_VERSION := 0.13.2
 CARGO_DENY_VERSION := 0.20.2
 # Each fuzz target runs for this long.
 FUZZ_SECONDS ?= 60
-FUZZ_TARGETS := path token config check_request hook scim
+FUZZ_TARGETS := path token config check_request walk hook scim
 
 .PHONY: help
 help: ## this list

@@ -84,6 +84,27 @@ def check_requests():
     yield "jwks", message(b"/_auth/jwks.json", [])
     for name, target in paths():
         yield name, message(target, [])
+    for file in sorted(VECTORS.glob("check_requests/*.bin")):
+        yield f"envoy-{file.stem}", file.read_bytes()
+
+
+def walks():
+    """All of the above, and what only a reader of bytes tells apart."""
+    yield from check_requests()
+    http = field(2, b"GET") + field(4, b"/a") + field(5, b"h")
+    around = lambda more: field(1, field(4, field(2, http + more)))
+    raw = lambda name, value: field(1, field(1, name) + field(3, value))
+    yield "raw", around(field(13, raw(b"x-b", b"\xff") + raw(b"x-b", b"2") + raw(b":path", b"/a")))
+    yield "twice", around(http + field(3, field(1, b"a") + field(2, b"1") + field(1, b"b")))
+    yield "same-key", around(field(3, field(1, b"a")) + field(3, field(1, b"a")))
+    yield "numbers", around(b"\x48" + b"\xff" * 9 + b"\x01" + b"\x71" + bytes(8) + b"\x7d" + bytes(4))
+    socket = field(1, field(1, b"\x08\x00" + field(2, b"127.0.0.1") + b"\x18\x50"))
+    value = field(3, b"x") + field(6, field(1, b"\x11" + bytes(8))) + field(5, field(1, field(1, b"k") + field(2, b"")))
+    struct = field(1, field(1, b"k") + field(2, value))
+    metadata = field(1, field(1, b"ns") + field(2, struct)) + field(2, field(1, b"t") + field(2, field(1, b"u")))
+    peer = socket + field(2, b"s") + field(3, field(1, b"l") + field(2, b"v")) + field(5, b"PEM")
+    attributes = field(1, peer) + field(2, peer) + field(11, metadata) + field(13, metadata) + field(12, field(1, b"sni"))
+    yield "around", field(1, attributes + field(4, field(1, b"\x08\x01\x10\x02") + field(2, http)))
 
 
 def hooks():
@@ -108,7 +129,8 @@ def scim():
 def main():
     corpus = pathlib.Path(sys.argv[1])
     targets = {
-        "path": paths, "token": tokens, "config": configs, "check_request": check_requests, "hook": hooks, "scim": scim,
+        "path": paths, "token": tokens, "config": configs, "check_request": check_requests, "walk": walks,
+        "hook": hooks, "scim": scim,
     }
     for target, seeds in targets.items():
         folder = corpus / target

@@ -21,6 +21,7 @@ use tonic_health::pb::health_server::Health;
 use tower::Service;
 use tower::util::MapRequest;
 
+use super::one_buffer::OneBuffer;
 use crate::grpc::GrpcServer;
 use crate::http::{AdminServer, HttpServer, Peer};
 
@@ -108,7 +109,6 @@ async fn serve<H: Health>(
     speaks: Speaks<H>,
     stopping: watch::Receiver<bool>,
 ) -> Result<(), ConnectionError> {
-    let io = TokioIo::new(stream);
     let spoken = Arc::new(AtomicBool::new(false));
     let marks = Arc::clone(&spoken);
     let mark = move |mut request: http::Request<Incoming>| {
@@ -131,11 +131,15 @@ async fn serve<H: Health>(
                 .max_local_error_reset_streams(MAX_STREAMS as usize)
                 .keep_alive_interval(KEEP_ALIVE.0)
                 .keep_alive_timeout(KEEP_ALIVE.1)
-                .serve_connection(io, service);
+                .serve_connection(TokioIo::new(OneBuffer(stream)), service);
             until_stopped(connection, spoken, stopping).await
         }
-        Speaks::Http(server) => until_stopped(http1(io, MapRequest::new(server, mark)), spoken, stopping).await,
-        Speaks::Admin(server) => until_stopped(http1(io, MapRequest::new(server, mark)), spoken, stopping).await,
+        Speaks::Http(server) => {
+            until_stopped(http1(TokioIo::new(stream), MapRequest::new(server, mark)), spoken, stopping).await
+        }
+        Speaks::Admin(server) => {
+            until_stopped(http1(TokioIo::new(stream), MapRequest::new(server, mark)), spoken, stopping).await
+        }
     }
 }
 

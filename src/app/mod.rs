@@ -25,6 +25,7 @@ mod listener;
 mod management;
 mod nginx_routes;
 mod once;
+mod one_buffer;
 mod read_file;
 mod readiness;
 mod reload;

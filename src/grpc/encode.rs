@@ -52,8 +52,6 @@ fn write_allow(allow: &Allow, record: &DecisionRecord, out: &mut Vec<u8>) {
 /// query_parameters_to_remove = 8 }`
 fn write_ok(allow: &Allow, out: &mut Vec<u8>) {
     let Allow {
-        headers,
-        remove,
         query: _,
         query_cut,
         websocket_protocol,
@@ -62,6 +60,7 @@ fn write_ok(allow: &Allow, out: &mut Vec<u8>) {
         cookie_cut,
         set_cookies,
         cors_origin,
+        ..
     } = allow;
     // Envoy removes after it sets: a name is in one of the two lists only.
     let mut set_or_remove = |name: &str, value: &str| {
@@ -71,10 +70,8 @@ fn write_ok(allow: &Allow, out: &mut Vec<u8>) {
             write_header(out, key(2), name, value, WhenThere::Overwrite);
         }
     };
-    for (name, value) in headers {
-        set_or_remove(name, value);
-    }
-    for name in remove {
+    allow.each_header(&mut set_or_remove);
+    for name in allow.removed() {
         set_or_remove(name, "");
     }
     if *websocket_protocol_cut {
@@ -135,16 +132,15 @@ fn write_header(out: &mut Vec<u8>, field: u8, name: &str, value: &str, when_ther
 
 /// `Struct { fields = 1: map of Value }`
 fn write_metadata(record: &DecisionRecord, out: &mut Vec<u8>) {
-    write_text_entry(out, "subject", record.subject.as_deref().unwrap_or_default());
-    write_text_entry(out, "tier", record.tier.as_deref().unwrap_or_default());
-    write_text_entry(out, "rule", record.rule.as_deref().unwrap_or_default());
-    write_text_entry(out, "decision_id", &record.decision_id);
+    write_text_entry(out, "subject", record.subject().unwrap_or_default());
+    write_text_entry(out, "tier", record.tier().unwrap_or_default());
+    write_text_entry(out, "rule", record.rule().unwrap_or_default());
+    write_text_entry(out, "decision_id", record.decision_id.digits().as_str());
     // `Value { list_value = 6: ListValue { values = 1: Value } }`
-    let tiers = || record.tiers.iter().map(String::as_str);
-    let list = tiers().map(|tier| delimited_length(delimited_length(tier.len()))).sum();
+    let list = record.tiers().map(|tier| delimited_length(delimited_length(tier.len()))).sum();
     start_entry(out, "tiers", delimited_length(list));
     start(out, key(6), list);
-    for tier in tiers() {
+    for tier in record.tiers() {
         start(out, key(1), delimited_length(tier.len()));
         delimited(out, STRING_VALUE, tier);
     }

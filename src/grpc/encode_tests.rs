@@ -130,4 +130,59 @@ proptest! {
         let outcome = checker().check_as(&request, scopes.as_deref().map(caller).as_deref());
         agrees(&outcome).map_err(TestCaseError::fail)?;
     }
+
+    /// A map has no order: the complete way reads one in another order each time.
+    #[test]
+    fn no_order_of_headers_changes_an_answer((headers, shuffled) in some_headers(), path in place()) {
+        let answer = |headers: &[(String, String)]| {
+            let headers: Vec<(&str, &[u8])> =
+                headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
+            let request = RequestView { request_id: Some("r-1"), ..view("OPTIONS", &path, &headers) };
+            in_order(convert::response(checker().check_as(&request, Some(&caller("access:devel")))))
+        };
+        prop_assert_eq!(answer(&headers), answer(&shuffled));
+    }
+}
+
+fn place() -> impl Strategy<Value = String> {
+    proptest::sample::select(&["/apps/devel/x", "/public/x", "/ws/x", "/nowhere"][..]).prop_map(str::to_owned)
+}
+
+/// Headers with different names, in two orders.
+fn some_headers() -> impl Strategy<Value = (Vec<(String, String)>, Vec<(String, String)>)> {
+    const NAMES: [&str; 14] = [
+        "accept",
+        "access-control-request-method",
+        "authorization",
+        "connection",
+        "cookie",
+        "origin",
+        "sec-fetch-mode",
+        "sec-websocket-protocol",
+        "upgrade",
+        "x-auth-user",
+        "x_auth_user",
+        "x.auth.email",
+        "x-forwarded-user",
+        "transfer-encoding",
+    ];
+    const VALUES: [&str; 9] = [
+        "",
+        "text/html",
+        "GET",
+        "Bearer a.b.c",
+        "upgrade",
+        "websocket",
+        "https://app.example.com",
+        "navigate",
+        "chat, bearer.a.b.c",
+    ];
+    let names = proptest::sample::subsequence(NAMES.to_vec(), 0..NAMES.len());
+    let headers = names.prop_flat_map(|names| {
+        let values = vec(proptest::sample::select(&VALUES[..]), names.len());
+        values.prop_map(move |values| {
+            names.iter().zip(values).map(|(name, value)| ((*name).to_owned(), value.to_owned())).collect::<Vec<_>>()
+        })
+    });
+    headers.prop_flat_map(|headers| (Just(headers.clone()), Just(headers).prop_shuffle()))
 }

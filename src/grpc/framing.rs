@@ -141,6 +141,12 @@ impl Framed {
     }
 }
 
+/// `h2` copies frames of less than 1024 bytes behind each other into the buffer
+/// that goes out, and hands each larger one to the connection by itself.
+const PIECE_BYTES: usize = 1023;
+/// What is larger, a page say, is worth a write of its own.
+const MOST_IN_PIECES: usize = 8 * PIECE_BYTES;
+
 /// The body of an answer.
 pub struct Body(Part);
 
@@ -177,9 +183,15 @@ impl http_body::Body for Body {
         let Self(part) = &mut *self;
         Poll::Ready(match part {
             Part::Message(message) => {
-                let message = std::mem::take(message);
-                *part = Part::Trailers;
-                Some(Ok(Frame::data(message)))
+                let piece = if (PIECE_BYTES + 1..=MOST_IN_PIECES).contains(&message.len()) {
+                    message.split_to(PIECE_BYTES)
+                } else {
+                    std::mem::take(message)
+                };
+                if message.is_empty() {
+                    *part = Part::Trailers;
+                }
+                Some(Ok(Frame::data(piece)))
             }
             Part::Trailers => {
                 *part = Part::End;
