@@ -53,8 +53,10 @@ impl Bare {
         Self(framed())
     }
 
-    pub(crate) fn answer(&self) -> Response<GrpcBody> {
-        let mut response = Response::new(GrpcBody { message: Some(self.0.clone()), trailers: true });
+    /// The answer to a request. The unread body is let go with the answer: let go
+    /// before it has arrived, each would be reset, and the client told.
+    pub(crate) fn answer(&self, unread: Option<Incoming>) -> Response<GrpcBody> {
+        let mut response = Response::new(GrpcBody { message: Some(self.0.clone()), trailers: true, _unread: unread });
         response.headers_mut().insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
         response
     }
@@ -64,6 +66,7 @@ impl Bare {
 pub(crate) struct GrpcBody {
     message: Option<Bytes>,
     trailers: bool,
+    _unread: Option<Incoming>,
 }
 
 impl Body for GrpcBody {

@@ -20,6 +20,9 @@ use tokio::sync::mpsc;
 use crate::Failure;
 use crate::answers::{AlwaysOk, Bare, Recorder, empty};
 
+/// Requests that one connection may have open at once, or reset.
+const MAX_STREAMS: u32 = 4096;
+
 /// A server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -61,11 +64,19 @@ enum Speaks {
 impl Speaks {
     async fn serve(self, stream: TcpStream) {
         let io = TokioIo::new(stream);
-        let http2 = || http2::Builder::new(TokioExecutor::new());
+        let http2 = || {
+            let mut builder = http2::Builder::new(TokioExecutor::new());
+            // As the service has them: no load of the bench may end a connection.
+            builder.max_concurrent_streams(MAX_STREAMS).max_pending_accept_reset_streams(MAX_STREAMS as usize);
+            builder.max_local_error_reset_streams(MAX_STREAMS as usize);
+            builder
+        };
         // How a connection ends is the load generator's business.
         match self {
             Self::Bare(bare) => {
-                let answer = move |_: http::Request<Incoming>| std::future::ready(Ok::<_, Infallible>(bare.answer()));
+                let answer = move |request: http::Request<Incoming>| {
+                    std::future::ready(Ok::<_, Infallible>(bare.answer(Some(request.into_body()))))
+                };
                 let _ = http2().serve_connection(io, service_fn(answer)).await;
             }
             Self::Tonic(server) => {
@@ -83,7 +94,7 @@ impl Speaks {
                     let recorder = Arc::clone(&recorder);
                     async move {
                         recorder.take(request).await?;
-                        Ok::<_, std::io::Error>(Bare::new().answer())
+                        Ok::<_, std::io::Error>(Bare::new().answer(None))
                     }
                 };
                 let _ = http2().serve_connection(io, service_fn(answer)).await;

@@ -13,6 +13,8 @@ pub(crate) enum Filter {
     None,
     /// The shipped `ext_authz`, over gRPC.
     ExtAuthz(SocketAddr),
+    /// The same without `encode_raw_headers`, which is Envoy's own default: headers come as a map.
+    ExtAuthzMap(SocketAddr),
     /// Envoy's own `jwt_authn` and `rbac`, from [`native`].
     Native(String),
 }
@@ -58,7 +60,10 @@ fn config(port: u16, filter: &Filter) -> Result<String> {
         ),
     ];
     match filter {
-        Filter::ExtAuthz(service) => {
+        Filter::ExtAuthz(service) | Filter::ExtAuthzMap(service) => {
+            if matches!(filter, Filter::ExtAuthzMap(_)) {
+                edits.push(("encode_raw_headers: true".to_owned(), "encode_raw_headers: false".to_owned()));
+            }
             edits.push(("port_value: 9191".to_owned(), format!("port_value: {}", service.port())));
         }
         Filter::None | Filter::Native(_) => {

@@ -34,7 +34,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail, ensure};
 
 use crate::phases::{Bench, Found};
 
@@ -111,17 +111,24 @@ fn run(arguments: &Arguments) -> Result<()> {
     }
     let bench = Bench::new(&arguments.tiergate, &arguments.floor, arguments.is_quick)?;
     let load_before = process::load_average()?;
-    let mut found = Found::default();
+    let (mut found, mut failed) = (Found::default(), Vec::new());
     for (name, measure) in PHASES.into_iter().filter(|(name, _)| is_wanted(name)) {
         let since = Instant::now();
         eprint!("bench: {name} …");
-        measure(&bench, &mut found).with_context(|| format!("phase `{name}`"))?;
+        // What else was measured is worth having.
+        if let Err(error) = measure(&bench, &mut found) {
+            eprint!(" failed: {error:#}");
+            failed.push(name);
+        }
         eprintln!(" {:.0} s", since.elapsed().as_secs_f64());
     }
     phases::growth::plots(&mut found);
     let load = [load_before, process::load_average()?];
     print!("\n{}", table::plain(&found.rows));
-    println!("\nload average {} before, {} after", load[0], load[1]);
+    let missed = found.rows.iter().filter(|row| !row.is_met()).count();
+    let aims = found.rows.iter().filter(|row| row.at_most.is_some()).count();
+    println!("\n{} of {aims} targets met; load average {} before, {} after", aims - missed, load[0], load[1]);
+    ensure!(failed.is_empty(), "these phases failed: {}", failed.join(", "));
     let results = results::json(&found, bench.is_quick, load)?;
     arguments.out.as_deref().map_or(Ok(()), |folder| results::write(folder, &found, &results))
 }

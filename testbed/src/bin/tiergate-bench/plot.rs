@@ -71,7 +71,7 @@ fn escaped(text: &str) -> String {
 
 fn bars_of(bars: &[Bar]) -> String {
     const LEFT: f64 = 268.0;
-    const ROOM: f64 = WIDTH - LEFT - 84.0;
+    const ROOM: f64 = WIDTH - LEFT - 128.0;
     let most = bars.iter().map(|bar| bar.parts.iter().sum::<f64>()).fold(f64::MIN_POSITIVE, f64::max);
     let mut svg = String::new();
     for (number, bar) in bars.iter().enumerate() {

@@ -27,11 +27,23 @@ fn sum_of_threads(pid: u32, counts: impl Fn(&str) -> bool) -> Result<u64> {
     if sum == 0 { bail!("the kernel keeps no schedstat") } else { Ok(sum) }
 }
 
-/// Memory that a process holds, in bytes.
-pub(crate) fn resident_bytes(pid: u32) -> Result<u64> {
+/// Memory that a process holds.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Resident {
+    /// All of it, in MB.
+    pub(crate) all: f64,
+    /// What is read from the program's file and could be read again, in MB.
+    pub(crate) file: f64,
+}
+
+/// Memory that a process holds.
+pub(crate) fn resident(pid: u32) -> Result<Resident> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
-    Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? * 1024)
+    let megabytes = |name: &str| -> Result<f64> {
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).with_context(|| format!("no {name}"))?;
+        Ok(line.trim().trim_end_matches(" kB").parse::<f64>()? * 1024.0 / 1e6)
+    };
+    Ok(Resident { all: megabytes("VmRSS:")?, file: megabytes("RssFile:")? })
 }
 
 /// Runnable processes, the mean of the last minute.

@@ -1,6 +1,7 @@
 //! The request that everything is measured with: a browser's, for the API of an
 //! app, with the demo's token; and what a proxy makes of it.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -72,10 +73,10 @@ const FRAME_HEADER: usize = 5;
 
 impl Recorded {
     /// Sends the request through Envoy with the shipped filter, to a server that keeps the check.
-    pub(crate) fn take(floor: &Path, token: &str, scratch: &Path) -> Result<Self> {
+    pub(crate) fn take(floor: &Path, token: &str, scratch: &Path, filter: fn(SocketAddr) -> Filter) -> Result<Self> {
         let file = scratch.join("recorded");
         let recorder = Floor::record(floor, &file)?;
-        let envoy = Envoy::start(&Filter::ExtAuthz(recorder.at))?;
+        let envoy = Envoy::start(&filter(recorder.at))?;
         let headers = browser(token);
         let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         // `Host` is written by the client itself.
@@ -86,6 +87,7 @@ impl Recorded {
             std::thread::sleep(Duration::from_millis(10));
         }
         let framed = std::fs::read(&file).context("Envoy sent no check")?;
+        std::fs::remove_file(&file)?;
         let mut recorded = Self(CheckRequest::decode(framed.get(FRAME_HEADER..).unwrap_or_default())?);
         recorded.set("authorization", &format!("Bearer {token}"));
         Ok(recorded)

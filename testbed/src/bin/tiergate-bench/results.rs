@@ -46,15 +46,32 @@ pub(crate) fn write(folder: &Path, found: &Found, results: &Value) -> Result<()>
     let capacity = capacity(&found.rows);
     let users = users(&found.users);
     std::fs::write(folder.join("latest.md"), format!("{table}\n{capacity}\n{users}"))?;
-    for plot in found.plots.iter().chain(&compared(&found.rows)) {
+    let compared = compared(&found.rows);
+    for plot in found.plots.iter().chain(&compared) {
         std::fs::write(folder.join(plot.file), plot.svg())?;
     }
+    let (native, compared): (Vec<&Plot>, Vec<&Plot>) = compared.iter().partition(|plot| plot.file == "native.svg");
+    let grown: Vec<&Plot> = found.plots.iter().collect();
+    let plots = [shown(&compared), shown(&grown), shown(&native)];
+    let [compared, grown, native] = &plots;
     let path = repo_root().join(DOCUMENT);
     let mut text = std::fs::read_to_string(&path)?;
-    for (name, block) in [("rows", &table), ("capacity", &capacity), ("users", &users)] {
+    for (name, block) in [
+        ("rows", &table),
+        ("compared", compared),
+        ("grown", grown),
+        ("capacity", &capacity),
+        ("native", native),
+        ("users", &users),
+    ] {
         text = replaced(&text, name, block).with_context(|| format!("{DOCUMENT} has no place for `{name}`"))?;
     }
     Ok(std::fs::write(path, text)?)
+}
+
+/// The plots, as the document shows them.
+fn shown(plots: &[&Plot]) -> String {
+    plots.iter().map(|plot| format!("![{}](../bench/results/{})\n\n", plot.title, plot.file)).collect()
 }
 
 /// The text with another block between `<!-- NAME -->` and `<!-- /NAME -->`.
@@ -72,8 +89,9 @@ fn about(results: &Value) -> String {
         Some(Value::Number(number)) => figure(number.as_f64().unwrap_or(f64::NAN)).trim_end_matches(".00").to_owned(),
         _ => "?".to_owned(),
     };
+    let quick = if results.get("quick") == Some(&Value::Bool(true)) { "A quick run. " } else { "" };
     format!(
-        "{} cores of a {}, Linux {}; load average {} before and {} after.\n",
+        "{quick}{} cores of a {}, Linux {}; load average {} before and {} after.\n",
         text("/machine/cores"),
         text("/machine/cpu"),
         text("/machine/kernel"),
@@ -107,6 +125,9 @@ fn capacity(rows: &[Row]) -> String {
 }
 
 fn users(figures: &[UserFigure]) -> String {
+    if figures.is_empty() {
+        return "Not part of this run.\n".to_owned();
+    }
     let mut databases: Vec<&str> = Vec::new();
     let mut whats: Vec<&str> = Vec::new();
     for figure in figures {

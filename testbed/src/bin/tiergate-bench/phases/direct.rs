@@ -27,11 +27,30 @@ pub(crate) fn grpc(bench: &Bench, found: &mut Found) -> Result<()> {
         load: load(service.grpc()),
         decided_by: Some(&service),
     });
+    // The same with the headers as a map, which is what Envoy sends by default.
+    let map = bench.file("message-map", &bench.recorded_map.framed()?)?;
+    let load = |at| Load::grpc(at, &map, bench.choose(100_000, 30_000));
+    if let [_, tonic, _] = floors.as_slice() {
+        let (pid, load) = (Some(tonic.pid()?), load(tonic.at));
+        subjects.push(Subject { name: "tonic, headers as a map", pid, proxy: None, load, decided_by: None });
+    }
+    let name = "tiergate, headers as a map";
+    subjects.push(Subject { name, pid, proxy: None, load: load(service.grpc()), decided_by: Some(&service) });
     let series = interleave(&subjects, bench.choose(7, 3))?;
-    if let [bare, tonic, multi, tiergate] = series.as_slice() {
+    if let [bare, tonic, multi, tiergate, tonic_map, tiergate_map] = series.as_slice() {
         found.rows.extend([
             Row::new("grpc_of_tonic", "gRPC cached allow, of tonic + envoy-types", "×", 0.70, tiergate.ratio(tonic)),
             Row::new("grpc_of_bare", "gRPC cached allow, of bare HTTP/2", "×", 1.6, tiergate.ratio(bare)),
+            Row::new(
+                "grpc_map_of_tonic",
+                "the same without `encode_raw_headers`, of tonic",
+                "×",
+                0.70,
+                tiergate_map.ratio(tonic_map),
+            )
+            .note("headers as a protobuf map, Envoy's default"),
+            Row::told("grpc_map_cpu", "· our CPU then", "µs", tiergate_map.cpu()),
+            Row::told("tonic_map_cpu", "· tonic + envoy-types then", "µs", tonic_map.cpu()),
             Row::told("grpc_cpu", "gRPC cached allow", "µs", tiergate.cpu()),
             Row::told("log_cpu", "· of that, the thread of the decision log", "µs", tiergate.spread(|one| one.log_cpu)),
             Row::told("bare_cpu", "· bare hyper HTTP/2, body unread", "µs", bare.cpu()),

@@ -18,6 +18,7 @@ use serde_json::{Map, Value};
 use tempfile::TempDir;
 use tiergate_testbed::Provider;
 
+use crate::envoy::Filter;
 use crate::plot::Plot;
 use crate::request::Recorded;
 use crate::rounds::Series;
@@ -37,6 +38,8 @@ pub(crate) struct Bench {
     pub(crate) token: String,
     /// The check that Envoy makes of the request.
     pub(crate) recorded: Recorded,
+    /// The check that it makes without `encode_raw_headers`.
+    pub(crate) recorded_map: Recorded,
     pub(crate) scratch: TempDir,
 }
 
@@ -66,12 +69,13 @@ impl Bench {
         let provider = Provider::start()?;
         let token = provider.token("devel")?;
         let scratch = tempfile::tempdir()?;
-        let recorded = Recorded::take(floor, &token, scratch.path())?;
+        let recorded = Recorded::take(floor, &token, scratch.path(), Filter::ExtAuthz)?;
+        let recorded_map = Recorded::take(floor, &token, scratch.path(), Filter::ExtAuthzMap)?;
         // Building a bench in between may put another build of it in its place.
         let measured = scratch.path().join("tiergate");
         std::fs::copy(tiergate, &measured).with_context(|| format!("cannot copy {}", tiergate.display()))?;
         let (tiergate, floor) = (measured, std::path::absolute(floor)?);
-        Ok(Self { tiergate, floor, is_quick, provider, token, recorded, scratch })
+        Ok(Self { tiergate, floor, is_quick, provider, token, recorded, recorded_map, scratch })
     }
 
     /// `full` of a whole run, `quick` of a quick one.

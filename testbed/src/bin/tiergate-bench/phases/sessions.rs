@@ -11,7 +11,7 @@ use tiergate_testbed::{Component, Provider, Redis, repo_root};
 use super::{Bench, Found, cold};
 use crate::load::Load;
 use crate::plot::{Kind, Line, Plot};
-use crate::process::resident_bytes;
+use crate::process::resident;
 use crate::rounds::{Spread, Subject, interleave};
 use crate::service::{Service, readme_config};
 use crate::table::Row;
@@ -84,13 +84,13 @@ pub(crate) fn cookies(bench: &Bench, found: &mut Found) -> Result<()> {
     let filled = Filled::sqlite(bench, count)?;
     let service = filled.service(bench)?;
     let pid = service.pid()?;
-    let before = resident_bytes(pid)?;
+    let before = resident(pid)?.all;
     // Each of them comes by.
     cold::load(bench, service.grpc(), filled.messages(bench, "every-session", count)?, count).run()?;
-    let after = resident_bytes(pid)?;
-    let row = Row::new("rss_sessions", "memory with 100 000 sessions", "MB", 120.0, Spread::of([after as f64 / 1e6]));
+    let after = resident(pid)?.all;
+    let row = Row::new("rss_sessions", "memory with 100 000 sessions", "MB", 120.0, Spread::of([after]));
     let size = if bench.is_quick { format!("a quick run: {count} sessions; ") } else { String::new() };
-    found.rows.push(row.note(format!("{size}{:.0} MB before the first of them came by", before as f64 / 1e6)));
+    found.rows.push(row.note(format!("{size}{:.0} MB before the first of them came by", before)));
 
     let (bearer, cookie) = (bench.message()?, filled.messages(bench, "session", 1)?);
     let requests = bench.choose(60_000, 15_000);
