@@ -6,13 +6,16 @@
 //! also the one place that speaks to the cryptographic libraries.
 
 use std::fmt;
+use std::time::Duration;
 
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ED25519, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256,
-    RsaPublicKeyComponents,
+    RSA_PKCS1_2048_8192_SHA384, RSA_PKCS1_2048_8192_SHA512, RSA_PSS_2048_8192_SHA256, RSA_PSS_2048_8192_SHA384,
+    RSA_PSS_2048_8192_SHA512, RsaParameters, RsaPublicKeyComponents,
 };
-use jsonwebtoken::crypto::aws_lc;
-use jsonwebtoken::{Algorithm as LibraryAlgorithm, DecodingKey};
+
+/// 24 µs for 2048 bits.
+const RSA_NANOS_PER_SQUARE_WORD: u64 = 24;
 
 /// An algorithm a token may be signed with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -76,17 +79,16 @@ impl Algorithm {
         }
     }
 
-    const fn library(self) -> LibraryAlgorithm {
+    /// What the library verifies RSA signatures of this kind by.
+    const fn of_rsa(self) -> Option<&'static RsaParameters> {
         match self {
-            Self::Rs256 => LibraryAlgorithm::RS256,
-            Self::Rs384 => LibraryAlgorithm::RS384,
-            Self::Rs512 => LibraryAlgorithm::RS512,
-            Self::Ps256 => LibraryAlgorithm::PS256,
-            Self::Ps384 => LibraryAlgorithm::PS384,
-            Self::Ps512 => LibraryAlgorithm::PS512,
-            Self::Es256 => LibraryAlgorithm::ES256,
-            Self::Es384 => LibraryAlgorithm::ES384,
-            Self::EdDsa => LibraryAlgorithm::EdDSA,
+            Self::Rs256 => Some(&RSA_PKCS1_2048_8192_SHA256),
+            Self::Rs384 => Some(&RSA_PKCS1_2048_8192_SHA384),
+            Self::Rs512 => Some(&RSA_PKCS1_2048_8192_SHA512),
+            Self::Ps256 => Some(&RSA_PSS_2048_8192_SHA256),
+            Self::Ps384 => Some(&RSA_PSS_2048_8192_SHA384),
+            Self::Ps512 => Some(&RSA_PSS_2048_8192_SHA512),
+            Self::Es256 | Self::Es384 | Self::EdDsa => None,
         }
     }
 }
@@ -114,10 +116,12 @@ impl Curve {
     }
 }
 
-/// A public key that its library accepted: the right size, on its curve.
+/// A public key that its library accepted: the right size, on its curve. It is
+/// parsed once, when its set is loaded, and never for a signature.
 pub(super) struct PublicKey {
     shape: Shape,
-    key: DecodingKey,
+    /// One for each algorithm that the key may check.
+    parsed: Box<[(Algorithm, ParsedPublicKey)]>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,28 +132,35 @@ enum Shape {
 }
 
 impl PublicKey {
-    /// An RSA key from big-endian components without leading zeros.
-    pub(super) fn rsa(modulus: &[u8], exponent: &[u8]) -> Option<Self> {
-        RsaPublicKeyComponents { n: modulus, e: exponent }.to_parsed_public_key(&RSA_PKCS1_2048_8192_SHA256).ok()?;
-        let key = DecodingKey::from_rsa_raw_components(modulus, exponent);
-        Some(Self { shape: Shape::Rsa { modulus_bytes: modulus.len() }, key })
+    /// An RSA key from big-endian components without leading zeros, for `only`
+    /// one algorithm where one of RSA is given.
+    pub(super) fn rsa(modulus: &[u8], exponent: &[u8], only: Option<Algorithm>) -> Option<Self> {
+        let components = RsaPublicKeyComponents { n: modulus, e: exponent };
+        let mut parsed = Vec::new();
+        for algorithm in Algorithm::ALL {
+            let Some(parameters) = algorithm.of_rsa() else { continue };
+            if only.is_none_or(|only| only == algorithm || only.of_rsa().is_none()) {
+                parsed.push((algorithm, components.to_parsed_public_key(parameters).ok()?));
+            }
+        }
+        let shape = Shape::Rsa { modulus_bytes: modulus.len() };
+        Some(Self { shape, parsed: parsed.into_boxed_slice() })
     }
 
     /// A key from the coordinates of a point, which must be on the curve.
     pub(super) fn ec(curve: Curve, x: &[u8], y: &[u8]) -> Option<Self> {
         let point = [&[0x04], x, y].concat();
-        match curve {
-            Curve::P256 => ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, &point),
-            Curve::P384 => ParsedPublicKey::new(&ECDSA_P384_SHA384_FIXED, &point),
-        }
-        .ok()?;
-        Some(Self { shape: Shape::Ec(curve), key: DecodingKey::from_ec_der(&point) })
+        let (algorithm, parsed) = match curve {
+            Curve::P256 => (Algorithm::Es256, ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, &point)),
+            Curve::P384 => (Algorithm::Es384, ParsedPublicKey::new(&ECDSA_P384_SHA384_FIXED, &point)),
+        };
+        Some(Self { shape: Shape::Ec(curve), parsed: Box::new([(algorithm, parsed.ok()?)]) })
     }
 
     /// An Ed25519 key (RFC 8037 section 2).
     pub(super) fn ed25519(x: &[u8]) -> Option<Self> {
-        ParsedPublicKey::new(&ED25519, x).ok()?;
-        Some(Self { shape: Shape::Ed25519, key: DecodingKey::from_ed_der(x) })
+        let parsed = ParsedPublicKey::new(&ED25519, x).ok()?;
+        Some(Self { shape: Shape::Ed25519, parsed: Box::new([(Algorithm::EdDsa, parsed)]) })
     }
 
     /// Whether the kind of key can check signatures of `algorithm` at all.
@@ -167,12 +178,26 @@ impl PublicKey {
         }
     }
 
+    /// About what one look at a signature takes on a core of the usual kind. RSA
+    /// grows with the square of the modulus.
+    pub(super) const fn cost(&self) -> Duration {
+        match self.shape {
+            Shape::Rsa { modulus_bytes } => {
+                let words = modulus_bytes as u64 / 8;
+                Duration::from_nanos(words * words * RSA_NANOS_PER_SQUARE_WORD)
+            }
+            Shape::Ec(Curve::P256) => Duration::from_micros(60),
+            Shape::Ec(Curve::P384) => Duration::from_micros(250),
+            Shape::Ed25519 => Duration::from_micros(45),
+        }
+    }
+
     /// Whether `signature` over `message` is this key's, made with `algorithm`.
     ///
     /// The length is compared first: RSA has exactly the modulus' length
     /// (RFC 8017 section 8), ECDSA the two coordinates (RFC 7518 section 3.4),
     /// Ed25519 64 bytes, so no other form reaches the library.
-    pub(super) fn verifies(&self, algorithm: Algorithm, message: &str, signature: &Vec<u8>) -> bool {
+    pub(super) fn verifies(&self, algorithm: Algorithm, message: &str, signature: &[u8]) -> bool {
         let expected_len = match self.shape {
             Shape::Rsa { modulus_bytes } => modulus_bytes,
             Shape::Ec(curve) => 2 * curve.coordinate_len(),
@@ -181,10 +206,8 @@ impl PublicKey {
         if signature.len() != expected_len || !self.fits(algorithm) {
             return false;
         }
-        // The provider is named here and not taken from the process: another
-        // crate that installs its own cannot change how tokens are checked.
-        (aws_lc::DEFAULT_PROVIDER.verifier_factory)(&algorithm.library(), &self.key)
-            .is_ok_and(|verifier| verifier.verify(message.as_bytes(), signature).is_ok())
+        let key = self.parsed.iter().find(|(parsed_for, _)| *parsed_for == algorithm);
+        key.is_some_and(|(_, key)| key.verify_sig(message.as_bytes(), signature).is_ok())
     }
 }
 

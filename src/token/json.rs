@@ -5,6 +5,7 @@ use std::cell::Cell;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
+use serde_json::map::Entry;
 use serde_json::{Map, Number, Value};
 
 /// The deepest nesting; the outermost object is level one.
@@ -103,12 +104,11 @@ impl<'de> Visitor<'de> for Strict<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
         let mut members = Map::new();
         while let Some(name) = entries.next_key::<String>()? {
-            if members.contains_key(&name) {
+            let Entry::Vacant(place) = members.entry(name) else {
                 self.duplicate.set(true);
                 return Err(A::Error::custom("member named twice"));
-            }
-            let value = entries.next_value_seed(self.inside()?)?;
-            members.insert(name, value);
+            };
+            place.insert(entries.next_value_seed(self.inside()?)?);
         }
         Ok(Value::Object(members))
     }

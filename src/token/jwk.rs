@@ -2,6 +2,7 @@
 //! keys may verify tokens.
 
 use std::fmt;
+use std::time::Duration;
 
 use aws_lc_rs::digest;
 use base64::Engine as _;
@@ -234,8 +235,13 @@ impl Key {
         self.public.fits(algorithm) && self.algorithm.is_none_or(|only| only == algorithm)
     }
 
-    pub(super) fn verifies(&self, algorithm: Algorithm, message: &str, signature: &Vec<u8>) -> bool {
+    pub(super) fn verifies(&self, algorithm: Algorithm, message: &str, signature: &[u8]) -> bool {
         self.is_for(algorithm) && self.public.verifies(algorithm, message, signature)
+    }
+
+    /// About what [`Self::verifies`] takes.
+    pub(super) const fn cost(&self) -> Duration {
+        self.public.cost()
     }
 
     pub(super) fn reference(&self) -> KeyRef {
@@ -262,7 +268,7 @@ impl Key {
         let alg = text(jwk, "alg")?;
         let algorithm = alg.map(|name| Algorithm::parse(name).ok_or(SkipReason::Algorithm)).transpose()?;
         let (public, parameters) = match kty {
-            "RSA" => rsa(jwk)?,
+            "RSA" => rsa(jwk, algorithm)?,
             "EC" => ec(jwk)?,
             "OKP" => okp(jwk)?,
             _ => return Err(SkipReason::KeyType),
@@ -284,7 +290,7 @@ fn check_key_ops(jwk: &Map<String, Value>) -> Result<(), SkipReason> {
 }
 
 /// RFC 7518 section 6.3.1.
-fn rsa(jwk: &Map<String, Value>) -> Result<(PublicKey, [Vec<u8>; 2]), SkipReason> {
+fn rsa(jwk: &Map<String, Value>, only: Option<Algorithm>) -> Result<(PublicKey, [Vec<u8>; 2]), SkipReason> {
     let modulus = number(jwk, "n")?;
     let exponent = number(jwk, "e")?;
     let bits = modulus.first().map_or(0, |first| modulus.len() * 8 - first.leading_zeros() as usize);
@@ -299,7 +305,7 @@ fn rsa(jwk: &Map<String, Value>) -> Result<(PublicKey, [Vec<u8>; 2]), SkipReason
     if modulus.last().is_some_and(|last| last % 2 == 0) {
         return Err(SkipReason::NotAKey);
     }
-    let public = PublicKey::rsa(&modulus, &exponent).ok_or(SkipReason::NotAKey)?;
+    let public = PublicKey::rsa(&modulus, &exponent, only).ok_or(SkipReason::NotAKey)?;
     Ok((public, [modulus, exponent]))
 }
 

@@ -51,7 +51,7 @@ pub use logout_token::{
     LogoutTarget, LogoutTokenRejection, VerifiedLogoutToken, unverified_issuer, verify_logout_token,
 };
 pub use rejection::{Flaw, Rejection, TokenCheck, TokenPart};
-pub use verify::{KeyRefresh, KeySource, VerifiedToken, claims_audience, verify};
+pub use verify::{Grounds, KeyRefresh, KeySource, NamedKey, VerifiedToken, claims_audience, verify};
 
 /// The longest token that is looked at, in bytes.
 pub const MAX_TOKEN_BYTES: usize = 16 * 1024;

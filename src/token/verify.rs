@@ -1,7 +1,8 @@
 //! The only maker of [`VerifiedToken`].
 
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use serde_json::{Map, Value};
 
@@ -59,14 +60,78 @@ pub struct VerifiedToken {
 ///
 /// The first check that fails.
 pub fn verify(token: &str, issuers: &Issuers, keys: &dyn KeySource, now: UnixTime) -> Result<VerifiedToken, Rejection> {
-    let jws = UnverifiedJws::parse(token)?;
-    let settings = Arc::clone(named_issuer(&jws.claims, issuers)?);
-    if !jws.header.is_of_type(&settings.token_types) {
-        return Err(Rejection::WrongType);
+    NamedKey::find(token, issuers, keys)?.verify(now)
+}
+
+/// A token of the right form that names one of the live keys. Nothing of it is
+/// verified: what is left is the costly part.
+#[derive(Debug)]
+pub struct NamedKey<'t> {
+    jws: UnverifiedJws<'t>,
+    settings: Arc<IssuerSettings>,
+    key_set: Arc<KeySet>,
+    cost: Duration,
+}
+
+impl<'t> NamedKey<'t> {
+    /// Takes every step of [`verify`] before the signature.
+    ///
+    /// # Errors
+    ///
+    /// The first check that fails.
+    pub fn find(token: &'t str, issuers: &Issuers, keys: &dyn KeySource) -> Result<Self, Rejection> {
+        let jws = UnverifiedJws::parse(token)?;
+        let settings = Arc::clone(named_issuer(&jws.claims, issuers)?);
+        if !jws.header.is_of_type(&settings.token_types) {
+            return Err(Rejection::WrongType);
+        }
+        let key_set = live_keys(&settings, keys)?;
+        let cost = select_key(&jws.header, &settings, &key_set)?.cost();
+        Ok(Self { jws, settings, key_set, cost })
     }
-    let key = check_signature(&jws, &settings, keys)?;
-    let (principal, times) = claims::check(jws.claims, &settings, now)?;
-    Ok(VerifiedToken { principal: Arc::new(principal), settings, times, key })
+
+    /// About what looking at the signature takes of a core.
+    #[must_use]
+    pub const fn cost(&self) -> Duration {
+        self.cost
+    }
+
+    /// What the rest of [`verify`] will go by.
+    #[must_use]
+    pub fn grounds(&self) -> Grounds {
+        Grounds { settings: Arc::clone(&self.settings), key_set: Arc::downgrade(&self.key_set) }
+    }
+
+    /// Looks at the signature, then at the claims.
+    ///
+    /// # Errors
+    ///
+    /// The first check that fails.
+    pub fn verify(self, now: UnixTime) -> Result<VerifiedToken, Rejection> {
+        let Self { jws, settings, key_set, cost: _ } = self;
+        let key = signed_by(&jws, &settings, &key_set)?;
+        let (principal, times) = claims::check(jws.claims, &settings, now)?;
+        Ok(VerifiedToken { principal: Arc::new(principal), settings, times, key })
+    }
+}
+
+/// What a token was judged by: whoever finds the same again would judge it alike,
+/// but for the time.
+#[derive(Debug, Clone)]
+pub struct Grounds {
+    settings: Arc<IssuerSettings>,
+    /// Not to be kept alive by what was refused.
+    key_set: Weak<KeySet>,
+}
+
+impl Grounds {
+    /// Whether these settings and this very key set are live still.
+    #[must_use]
+    pub fn still_hold(&self, issuers: &Issuers, keys: &dyn KeySource) -> bool {
+        let Some(settings) = issuers.find(&self.settings.issuer) else { return false };
+        (Arc::ptr_eq(settings, &self.settings) || *settings == self.settings)
+            && keys.key_set(&settings.provider).is_some_and(|live| self.key_set.as_ptr() == Arc::as_ptr(&live))
+    }
 }
 
 /// The settings of the issuer that the claims name.
@@ -102,11 +167,17 @@ pub(super) fn check_signature(
     settings: &IssuerSettings,
     keys: &dyn KeySource,
 ) -> Result<KeyRef, Rejection> {
-    let algorithm = jws.header.algorithm;
+    signed_by(jws, settings, live_keys(settings, keys)?.as_ref())
+}
+
+fn live_keys(settings: &IssuerSettings, keys: &dyn KeySource) -> Result<Arc<KeySet>, Rejection> {
     let provider = &settings.provider;
-    let key_set = keys.key_set(provider).ok_or_else(|| Rejection::KeysUnavailable { provider: provider.clone() })?;
-    let key = select_key(&jws.header, settings, &key_set)?;
-    if !key.verifies(algorithm, jws.signing_input, &jws.signature) {
+    keys.key_set(provider).ok_or_else(|| Rejection::KeysUnavailable { provider: provider.clone() })
+}
+
+fn signed_by(jws: &UnverifiedJws<'_>, settings: &IssuerSettings, key_set: &KeySet) -> Result<KeyRef, Rejection> {
+    let key = select_key(&jws.header, settings, key_set)?;
+    if !key.verifies(jws.header.algorithm, jws.signing_input, &jws.signature) {
         return Err(Rejection::BadSignature);
     }
     Ok(key.reference())
@@ -181,10 +252,7 @@ impl VerifiedToken {
         if !Arc::ptr_eq(live, &self.settings) && *live != self.settings {
             return Err(Rejection::SettingsChanged);
         }
-        let provider = self.provider();
-        let key_set =
-            keys.key_set(provider).ok_or_else(|| Rejection::KeysUnavailable { provider: provider.clone() })?;
-        if !key_set.still_holds(&self.key) {
+        if !live_keys(live, keys)?.still_holds(&self.key) {
             return Err(Rejection::KeyRetired);
         }
         self.times.check(self.settings.leeway(), now)
