@@ -114,7 +114,8 @@ async fn run(start: LoadedConfig, config_files: Vec<ReadFile>, load: LoadConfig)
         access_tokens: config.directory.as_ref().is_some_and(|settings| settings.access_tokens.max_per_user > 0),
         opaque_tokens: build::opaque_tokens(config, &http, &clock, &tasks_beside),
     };
-    let cache = TokenCache::new(u64::from(config.limits.token_cache));
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let cache = TokenCache::of_cores(u64::from(config.limits.token_cache), cores);
     let checker = Arc::new(Checker::new(snapshot, cache, ports));
     let signing_in = sign_in.as_ref().map(SignIn::of_pages);
     let app_health = Arc::new(KnownHealth::default());
@@ -160,10 +161,7 @@ async fn run(start: LoadedConfig, config_files: Vec<ReadFile>, load: LoadConfig)
     tasks.spawn(keep_metrics(metrics.clone(), stopping.clone()));
     tasks.spawn(tell_health(health, Arc::clone(&keys), stopping.clone()));
 
-    let workers = Arc::new(
-        Workers::start(std::thread::available_parallelism().map_or(1, usize::from))
-            .context("the workers cannot be started")?,
-    );
+    let workers = Arc::new(Workers::start(cores).context("the workers cannot be started")?);
     let listeners = [
         (&config.listen.grpc, "grpc", Speaks::Grpc(GrpcServer::new(check.clone(), health_service))),
         (&config.listen.http, "http", Speaks::Http(http_server(config, check))),

@@ -69,7 +69,7 @@ pub(super) struct Decisions {
     clock: Arc<dyn Clock>,
     series: ArcSwap<Series>,
     durations: Vec<Histogram>,
-    cache: [Counter; 3],
+    cache: [Counter; 4],
 }
 
 /// The series of `tiergate_decisions_total`.
@@ -95,8 +95,8 @@ impl Decisions {
         let durations = Protocol::ALL
             .map(|protocol| histogram!("tiergate_check_duration_seconds", "protocol" => protocol.as_str()))
             .to_vec();
-        let cache =
-            ["hit", "miss", "rejected"].map(|result| counter!("tiergate_token_cache_total", "result" => result));
+        let cache = ["hit", "miss", "rejected", "unseen"]
+            .map(|result| counter!("tiergate_token_cache_total", "result" => result));
         let series = ArcSwap::from_pointee(Series::new(Vec::new()));
         Ok(Self { lines, clock, series, durations, cache })
     }
@@ -140,11 +140,12 @@ impl Decisions {
             duration.record(took.as_secs_f64());
         }
         if let Some(cache) = record.token {
-            let [hit, miss, rejected] = &self.cache;
+            let [hit, miss, rejected, unseen] = &self.cache;
             match cache {
                 CacheResult::Hit => hit,
                 CacheResult::Miss => miss,
                 CacheResult::Rejected => rejected,
+                CacheResult::Unseen => unseen,
             }
             .increment(1);
         }

@@ -5,7 +5,6 @@
 //! [`JwksCache`](crate::token::JwksCache); here are the timer, the network and
 //! the single flight.
 
-use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::pin::pin;
@@ -72,7 +71,8 @@ pub struct JwksWorld {
 
 /// The live key sets of all providers.
 pub struct ProviderKeys {
-    slots: HashMap<ProviderId, Arc<Slot>>,
+    /// A few: found by looking at each, as every check does.
+    slots: Box<[(ProviderId, Arc<Slot>)]>,
     clock: Arc<dyn Clock>,
 }
 
@@ -101,7 +101,7 @@ impl Slot {
 
 impl KeySource for ProviderKeys {
     fn key_set(&self, provider: &ProviderId) -> Option<Arc<KeySet>> {
-        let live = self.slots.get(provider)?.live.load();
+        let live = self.slot(provider)?.live.load();
         live.as_ref()?.current(self.clock.monotonic()).cloned()
     }
 }
@@ -116,6 +116,10 @@ impl ProviderKeys {
         let slots = fetchers.iter().map(|fetcher| (fetcher.settings.provider.clone(), Arc::clone(&fetcher.slot)));
         let keys = Self { slots: slots.collect(), clock: Arc::clone(&world.clock) };
         (Arc::new(keys), fetchers)
+    }
+
+    fn slot(&self, provider: &ProviderId) -> Option<&Slot> {
+        self.slots.iter().find(|(held, _)| held == provider).map(|(_, slot)| slot.as_ref())
     }
 
     /// A token names a `kid` that the provider's set does not hold. Fetches it
@@ -138,7 +142,7 @@ impl ProviderKeys {
         claim: fn(&mut JwksCache, Monotonic) -> UnknownKid,
         wait: Duration,
     ) -> bool {
-        let Some(slot) = self.slots.get(provider) else { return false };
+        let Some(slot) = self.slot(provider) else { return false };
         let mut busy = slot.busy.subscribe();
         {
             let mut cache = slot.cache();
@@ -167,7 +171,7 @@ impl ProviderKeys {
     /// Whether every provider has keys that count.
     #[must_use]
     pub fn all_loaded(&self) -> bool {
-        self.slots.keys().all(|provider| self.key_set(provider).is_some())
+        self.slots.iter().all(|(provider, _)| self.key_set(provider).is_some())
     }
 }
 

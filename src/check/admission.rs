@@ -18,7 +18,7 @@ use super::judgement::Caller;
 use super::token_cache::CacheResult;
 use crate::directory::{DirectoryError, Standing, UserKey};
 use crate::session::LiveSession;
-use crate::types::{Principal, Reason, TierSource, UnixTime};
+use crate::types::{Principal, Reason, UnixTime};
 
 /// Who calls, once the directory was asked: what a request is judged by.
 pub(super) enum Admitted {
@@ -115,12 +115,16 @@ impl Checker {
         vouched: Vouched,
         deadline: &mut Deadline<'_>,
     ) -> Result<Arc<Principal>, Barred> {
-        let key = UserKey::new(&principal.provider, &principal.subject);
-        let Some(standing) = self.standing(&key, deadline).await? else { return Ok(Arc::clone(principal)) };
+        let Some(directory) = &self.ports.directory else { return Ok(Arc::clone(principal)) };
+        let standing = match directory.remembered(&principal.provider, &principal.subject) {
+            Some(remembered) => remembered,
+            None => self.standing(&UserKey::new(&principal.provider, &principal.subject), deadline).await?,
+        };
+        let Some(standing) = standing else { return Ok(Arc::clone(principal)) };
         if let Some(barred) = bars(&standing, vouched) {
             return Err(barred);
         }
-        Ok(merged(principal, &standing, self.ports.clock.now()))
+        Ok(self.merged.of(principal, &standing, self.ports.clock.now()))
     }
 
     /// What the directory says of somebody; nothing where there is none.
@@ -165,21 +169,6 @@ pub(super) fn bars(standing: &Standing, vouched: Vouched) -> Option<Barred> {
         }
         Vouched::Token(_) | Vouched::Session(_) => None,
     }
-}
-
-/// The principal with what the directory says; the very same one where it says nothing.
-fn merged(principal: &Arc<Principal>, standing: &Standing, now: UnixTime) -> Arc<Principal> {
-    let mut granted = standing.granted(now).peekable();
-    if standing.groups.is_empty() && standing.attributes.is_empty() && granted.peek().is_none() {
-        return Arc::clone(principal);
-    }
-    let mut merged = principal.as_ref().clone();
-    if !standing.groups.is_empty() {
-        merged.groups = principal.groups.iter().chain(standing.groups.iter()).collect();
-    }
-    merged.tiers = TierSource::Grants(granted.collect());
-    merged.attributes = Arc::clone(&standing.attributes);
-    Arc::new(merged)
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use crate::check::tests::value;
 use crate::check::{Answer, CheckOutcome};
 use crate::directory::{Actor, Because, TierGrant, UserChange, UserRef};
 use crate::session::{SessionId, SessionKey};
-use crate::types::{Protocol, ProviderId, RequestView};
+use crate::types::{Protocol, ProviderId, RequestView, TierSource};
 
 fn ann() -> UserKey {
     // The subject of the session `live`.

@@ -11,6 +11,7 @@ use super::deadline::Deadline;
 use super::identity_headers::IdentityHeaders;
 use super::judgement::{Ask, Caller, Check, Step};
 use super::login::LoginPlace;
+use super::merged::MergedPrincipals;
 use super::outcome::{CheckOutcome, DenyKind};
 use super::pages::OwnPages;
 use super::places::Places;
@@ -97,6 +98,7 @@ pub struct Checker {
     snapshot: ArcSwap<Snapshot>,
     pub(super) tokens: TokenCache,
     pub(super) assertion_keys: AssertionKeys,
+    pub(super) merged: MergedPrincipals,
     pub(super) ports: Ports,
     waiting: Places,
 }
@@ -109,6 +111,7 @@ impl Checker {
             snapshot: ArcSwap::from_pointee(snapshot),
             tokens,
             assertion_keys: AssertionKeys::new(),
+            merged: MergedPrincipals::new(),
             ports,
             waiting: Places::new(MAX_WAITING),
         }

@@ -12,7 +12,7 @@ use super::outcome::{CheckOutcome, DenyKind};
 use super::pages::OwnPages;
 use super::record::DecisionId;
 use super::request_kind::{self, Preflight};
-use super::token_cache::CacheResult;
+use super::token_cache::{CacheResult, NotVerified};
 use crate::apps::RouteTag;
 use crate::directory::{StoredAccessToken, TokenHash};
 use crate::policy::{Decision, Matched, Policy, Required, Tiers, TokenPlaces};
@@ -284,11 +284,11 @@ impl<'s, 'r> Check<'s, 'r> {
             return known.ok_or(Ask::Opaque(token, issuers));
         }
         let (verified, cache) =
-            self.checker.tokens.verify(token, &self.snapshot.issuers, ports.keys.as_ref(), ports.clock.now());
+            self.checker.tokens.verify(token, &self.snapshot.issuers, ports.keys.as_ref(), ports.clock.as_ref());
         match verified {
             Ok(verified) => Ok(Caller::Token(verified, cache)),
-            Err(Rejection::KidUnknown { provider }) => Err(Ask::Keys(provider)),
-            Err(rejection) => Ok(Caller::BadToken(rejection.reason(), rejection.as_str())),
+            Err(NotVerified::Rejected(Rejection::KidUnknown { provider })) => Err(Ask::Keys(provider)),
+            Err(refused) => Ok(Caller::BadToken(refused.reason(), refused.as_str())),
         }
     }
 
@@ -322,7 +322,8 @@ impl<'s, 'r> Check<'s, 'r> {
             Admitted::Anonymous => self.judge_principal(subject, None, None),
             Admitted::BadToken(reason, cause) => {
                 let mut outcome = self.judge_principal(subject, None, Some(Refused::of(*reason, cause)));
-                outcome.record.token = Some(CacheResult::Rejected);
+                let is_unseen = *cause == NotVerified::UNSEEN;
+                outcome.record.token = Some(if is_unseen { CacheResult::Unseen } else { CacheResult::Rejected });
                 outcome
             }
             Admitted::BadCookie(reason, cause) => {

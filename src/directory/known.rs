@@ -15,7 +15,7 @@ use super::standings::{Recalled, Standings, Ticket};
 use super::store::{ChangeRequest, Changed, DirectoryError, EventId, ReportRequest, UserDirectory, UserRef};
 use super::token_uses::TokenUses;
 use super::user::{UserId, UserKey};
-use crate::types::{Clock, Random};
+use crate::types::{Clock, ProviderId, Random};
 
 /// Look-ups of people at once.
 const LOOK_UPS: usize = 128;
@@ -136,6 +136,16 @@ impl Directory {
             // Nobody who was refused is let in because it cannot be told any more.
             Err(_) if last.as_ref().is_some_and(|last| last.is_disabled) => Ok(last),
             Err(error) => Err(error),
+        }
+    }
+
+    /// What counts of somebody now, where that is remembered: as [`Self::standing`]
+    /// without the way to the store.
+    #[must_use]
+    pub fn remembered(&self, provider: &ProviderId, subject: &str) -> Option<Option<Arc<Standing>>> {
+        match self.standings.recall(&(provider, subject), self.ports.clock.monotonic()) {
+            Recalled::Known(standing) => Some(standing),
+            Recalled::Stale(_) | Recalled::Nothing => None,
         }
     }
 

@@ -22,7 +22,7 @@ use moka::sync::Cache;
 
 use super::standing::Standing;
 use super::store::Changes;
-use super::user::{UserId, UserKey};
+use super::user::{KeyParts, UserId, UserKey};
 use crate::types::Monotonic;
 
 /// Changes of one person make loads of others in the same shard keep nothing.
@@ -104,7 +104,7 @@ impl Standings {
     }
 
     /// What is remembered of somebody.
-    pub(super) fn recall(&self, key: &UserKey, now: Monotonic) -> Recalled {
+    pub(super) fn recall(&self, key: &dyn KeyParts, now: Monotonic) -> Recalled {
         // Read before the generation: with the time of a new one comes that one.
         let counts = self.counts(now);
         let generation = self.generation();

@@ -1,7 +1,9 @@
 //! A user, and what identifies one.
 
+use std::borrow::Borrow;
 use std::collections::BTreeSet;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 
 use aws_lc_rs::digest::{Context, SHA256};
 use serde_json::{Map, Value};
@@ -74,6 +76,46 @@ impl UserKey {
     #[must_use]
     pub fn digest(&self) -> [u8; 32] {
         digest(&[self.provider.as_str().as_bytes(), self.subject.as_bytes()])
+    }
+}
+
+/// A [`UserKey`] in pieces that stand elsewhere; what is kept by keys is found by it.
+pub(super) trait KeyParts {
+    fn parts(&self) -> (&ProviderId, &str);
+}
+
+impl KeyParts for UserKey {
+    fn parts(&self) -> (&ProviderId, &str) {
+        (&self.provider, &self.subject)
+    }
+}
+
+impl KeyParts for (&ProviderId, &str) {
+    fn parts(&self) -> (&ProviderId, &str) {
+        *self
+    }
+}
+
+impl<'a> Borrow<dyn KeyParts + 'a> for UserKey {
+    fn borrow(&self) -> &(dyn KeyParts + 'a) {
+        self
+    }
+}
+
+impl PartialEq for dyn KeyParts + '_ {
+    fn eq(&self, other: &Self) -> bool {
+        self.parts() == other.parts()
+    }
+}
+
+impl Eq for dyn KeyParts + '_ {}
+
+impl Hash for dyn KeyParts + '_ {
+    /// As [`UserKey`] is hashed: one part after the other.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let (provider, subject) = self.parts();
+        provider.hash(state);
+        subject.hash(state);
     }
 }
 

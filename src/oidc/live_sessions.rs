@@ -20,8 +20,8 @@ use futures_util::future::{Either, select};
 use super::error::RenewError;
 use super::flights::{Flight, Flights, Landed};
 use crate::session::{
-    Lease, LiveSession, NoSession, Opened, Session, SessionError, SessionId, SessionSource, Sessions, SetCookie,
-    StoreError,
+    Found, KnownSessions, Lease, LiveSession, NoSession, Opened, Session, SessionError, SessionId, SessionSource,
+    Sessions, SetCookie, StoreError,
 };
 use crate::types::{Clock, Monotonic, NameSet, Principal, Random, Tasks, UnixTime};
 
@@ -46,7 +46,8 @@ const WRITES: u32 = 20;
 
 /// Who says what a session is worth: the relying party.
 pub trait Vouch: Send + Sync {
-    /// Whom the session speaks of, by the settings that hold now.
+    /// Whom the session speaks of, by the settings that hold as long as this
+    /// does: of the same session it always says the same.
     fn principal(&self, session: &Session) -> Option<Arc<Principal>>;
     /// The session with new tokens.
     fn renew<'a>(
@@ -110,6 +111,7 @@ pub struct LiveSessions {
     sessions: Sessions,
     ports: LivePorts,
     flights: Arc<Flights>,
+    known: KnownSessions,
 }
 
 /// How a session stands with its provider.
@@ -127,11 +129,21 @@ impl LiveSessions {
     /// Opens `sessions`.
     #[must_use]
     pub fn new(sessions: Sessions, ports: LivePorts) -> Self {
-        Self { sessions, ports, flights: Arc::default() }
+        Self { sessions, ports, flights: Arc::default(), known: KnownSessions::new() }
     }
 
     async fn live(&self, id: &SessionId) -> Result<Arc<LiveSession>, NoSession> {
-        let mut opened = self.sessions.open(id).await.map_err(|error| no_session(&error))?;
+        let found = self.sessions.find(id).await;
+        if let Some(live) = self.known.recall(&found) {
+            self.sessions.used(&found).await;
+            return Ok(live);
+        }
+        // In a place of its own: what a check usually waits for stays small.
+        Box::pin(self.open(id, found)).await
+    }
+
+    async fn open(&self, id: &SessionId, found: Found<'_>) -> Result<Arc<LiveSession>, NoSession> {
+        let mut opened = self.sessions.open_found(found).await.map_err(|error| no_session(&error))?;
         match standing(&opened.session, self.ports.clock.now()) {
             Standing::Fresh => {}
             Standing::Over if opened.session.refresh_token.is_none() => {
@@ -157,7 +169,16 @@ impl LiveSessions {
         let principal = self.ports.vouch.principal(&opened.session).ok_or(NoSession::Expired)?;
         let set_cookie = opened.is_new_to_browser.then(|| SetCookie::session(&opened.id, self.left(&opened)));
         let (signed_in_at, ends_at) = (opened.session.signed_in_at, ends_at(&opened));
-        Ok(Arc::new(LiveSession { key: opened.key, principal, signed_in_at, ends_at, set_cookie }))
+        let live = Arc::new(LiveSession { key: opened.key, principal, signed_in_at, ends_at, set_cookie });
+        self.known.remember(&opened, &live, self.fresh_until(&opened.session));
+        Ok(live)
+    }
+
+    /// Until when nothing has to be asked about the session but whether it is there.
+    fn fresh_until(&self, session: &Session) -> UnixTime {
+        let ends_at = session.signed_in_at.plus(self.sessions.lifetimes().absolute);
+        let renewed_from = if session.refresh_token.is_some() { soon(session) } else { session.authority.expires_at };
+        ends_at.min(renewed_from)
     }
 
     /// How long the session has at most.
@@ -355,14 +376,22 @@ fn no_session(error: &SessionError) -> NoSession {
 }
 
 fn standing(session: &Session, now: UnixTime) -> Standing {
-    let ends = session.authority.expires_at;
-    if now >= ends {
-        return Standing::Over;
+    if now >= session.authority.expires_at {
+        Standing::Over
+    } else if now >= soon(session) {
+        Standing::Soon
+    } else {
+        Standing::Fresh
     }
+}
+
+/// From when on the provider's word should be renewed.
+fn soon(session: &Session) -> UnixTime {
+    let ends = session.authority.expires_at;
     let issued = session.authority.claims.get("iat").and_then(serde_json::Value::as_i64);
     let life = issued.map_or(MAX_AHEAD, |issued| ends.since(UnixTime::from_secs(issued)));
     let ahead = life.checked_div(AHEAD_PART).unwrap_or_default().min(MAX_AHEAD);
-    if now >= ends.minus(ahead) { Standing::Soon } else { Standing::Fresh }
+    ends.minus(ahead)
 }
 
 fn ends_at(opened: &Opened) -> UnixTime {

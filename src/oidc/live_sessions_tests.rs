@@ -2,11 +2,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
+use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::session::SessionStore as _;
-use crate::session::fixture::{CountingRandom, SetClock, TestStore, TestTasks, session, sessions};
+use crate::session::fixture::{CountingRandom, LIFETIMES, SetClock, TestStore, TestTasks, session, sessions};
+use crate::session::{SessionKey, SessionStore as _};
 use crate::types::{NameSet, ProviderId, Secret};
 
 /// A provider that rotates refresh tokens and ends a grant whose token comes twice.
@@ -219,7 +220,7 @@ async fn a_provider_that_is_down_ends_nothing_and_is_not_pressed() {
     assert!(holds_devel(&stage.live.find(&id).await.unwrap()));
     // The session's own end comes all the same.
     stage.provider.answer(Answer::Down);
-    stage.clock.forward(crate::session::fixture::LIFETIMES.absolute);
+    stage.clock.forward(LIFETIMES.absolute);
     assert_eq!(stage.live.find(&id).await.unwrap_err(), NoSession::Unknown);
 }
 
@@ -264,7 +265,7 @@ async fn who_signs_out_during_a_refresh_stays_signed_out() {
     stage.clock.forward(Duration::from_secs(250));
     stage.live.find(&id).await.unwrap();
     stage.until(|| stage.exchanges() == 1).await;
-    stage.sessions.end(crate::session::SessionKey::of(&id)).await.unwrap();
+    stage.sessions.end(SessionKey::of(&id)).await.unwrap();
     stage.until(|| stage.told().len() == 1).await;
     assert_eq!(stage.live.find(&id).await.unwrap_err(), NoSession::Unknown);
     assert_eq!(*stage.provider.given_back.lock().unwrap_or_else(PoisonError::into_inner), ["refresh-2"]);
@@ -293,7 +294,7 @@ async fn a_replica_that_dies_with_the_lease_holds_nobody_up_for_long() {
     stage.clock.forward(Duration::from_secs(301));
     let now = stage.clock.now();
     let dead = Lease([9; 16]);
-    assert!(stage.store.claim_refresh(crate::session::SessionKey::of(&id), dead, now.plus(LEASE), now).await.unwrap());
+    assert!(stage.store.claim_refresh(SessionKey::of(&id), dead, now.plus(LEASE), now).await.unwrap());
     assert!(!holds_devel(&stage.live.find(&id).await.unwrap()));
     stage.clock.forward(LEASE);
     stage.until(|| stage.told() == [Refreshed::Renewed]).await;
@@ -346,4 +347,155 @@ async fn both_ids_of_a_session_have_one_refresh() {
     }
     stage.until(|| stage.told().len() == 2).await;
     assert_eq!((stage.exchanges(), stage.told()), (2, vec![Refreshed::Renewed, Refreshed::Renewed]));
+}
+
+#[tokio::test]
+async fn a_session_that_was_opened_before_is_not_opened_again_and_ends_at_once() {
+    let stage = Stage::new();
+    let id = stage.sessions.begin(&session("u-1")).await.unwrap();
+    let first = stage.live.find(&id).await.unwrap();
+    stage.clock.forward(Duration::from_secs(10));
+    let again = stage.live.find(&id).await.unwrap();
+    assert!(Arc::ptr_eq(&first, &again));
+    // Written down as a use, which makes another record of the same seal.
+    stage.clock.forward(LIFETIMES.idle / 9);
+    assert!(Arc::ptr_eq(&first, &stage.live.find(&id).await.unwrap()));
+    assert!(Arc::ptr_eq(&first, &stage.live.find(&id).await.unwrap()));
+    let stored = stage.store.find(first.key, stage.clock.now()).await.unwrap().unwrap();
+    assert!(stored.idle_until > SetClock::START.plus(LIFETIMES.idle));
+
+    stage.sessions.end(first.key).await.unwrap();
+    assert_eq!(stage.live.find(&id).await.unwrap_err(), NoSession::Unknown);
+    let id = stage.sessions.begin(&session("u-2")).await.unwrap();
+    assert_eq!(stage.live.find(&id).await.unwrap().principal.subject.as_ref(), "u-2");
+    stage.store.break_it(true);
+    assert_eq!(stage.live.find(&id).await.unwrap_err(), NoSession::Unavailable);
+}
+
+/// One of two services to which the same happens; only one of them remembers.
+struct Twin {
+    stage: Stage,
+    ids: Vec<SessionId>,
+    remembers: bool,
+}
+
+/// What is told of a session.
+type Answered = Result<(String, bool, UnixTime, UnixTime, bool), NoSession>;
+
+impl Twin {
+    fn new(remembers: bool) -> Self {
+        let stage = Stage::new();
+        stage.provider.answer(Answer::Down);
+        Self { stage, ids: Vec::new(), remembers }
+    }
+
+    async fn ask(&self, id: &SessionId) -> Answered {
+        let Stage { sessions, provider, clock, told, live, .. } = &self.stage;
+        let found = if self.remembers {
+            live.find(id).await
+        } else {
+            Stage::replica(sessions, provider, clock, told).find(id).await
+        };
+        found.map(|live| {
+            let subject = live.principal.subject.as_ref().to_owned();
+            (subject, holds_devel(&live), live.signed_in_at, live.ends_at, live.set_cookie.is_some())
+        })
+    }
+
+    /// What happens, and what is told and kept of it.
+    async fn take(&mut self, step: &Step) -> (Option<Answered>, Option<(u64, UnixTime, UnixTime)>) {
+        let Stage { sessions, clock, store, .. } = &self.stage;
+        let now = clock.now();
+        let id = |which: usize| self.ids.get(which % self.ids.len().max(1)).cloned();
+        let of = match step {
+            Step::Begin(subject, has_refresh, life) => {
+                let mut new = session(&format!("u-{subject}"));
+                new.signed_in_at = now;
+                new.authority.expires_at = now.plus(Duration::from_secs(*life));
+                new.refresh_token = new.refresh_token.filter(|_| *has_refresh);
+                let id = sessions.begin(&new).await.unwrap();
+                self.ids.push(id);
+                return (None, None);
+            }
+            Step::Pass(secs) => {
+                clock.forward(Duration::from_secs(*secs));
+                return (None, None);
+            }
+            Step::Break(broken) => {
+                store.break_it(*broken);
+                return (None, None);
+            }
+            Step::Ask(which) | Step::End(which) | Step::Renew(which, _) | Step::Touch(which) => id(*which),
+        };
+        let Some(of) = of else { return (None, None) };
+        match step {
+            Step::End(_) => drop(sessions.end_of(&of).await),
+            Step::Touch(_) => {
+                let until = now.plus(LIFETIMES.idle);
+                drop(store.touch(SessionKey::of(&of), until, now).await);
+            }
+            Step::Renew(_, moves) => {
+                if let Ok(opened) = sessions.open(&of).await {
+                    let mut renewed = opened.session.clone();
+                    renewed.authority.expires_at = now.plus(Duration::from_secs(600));
+                    renewed.authority.claims.insert("scope".to_owned(), json!("access:ea access:devel"));
+                    if *moves {
+                        drop(sessions.move_on(&opened, &renewed).await);
+                        if let Ok(moved) = sessions.open(&of).await {
+                            self.ids.push(moved.id);
+                        }
+                    } else {
+                        drop(sessions.replace(&opened, &renewed).await);
+                    }
+                }
+            }
+            Step::Ask(_) | Step::Begin(..) | Step::Pass(_) | Step::Break(_) => {}
+        }
+        let told = self.ask(&of).await;
+        let stored = store.find(SessionKey::of(&of), now).await.ok().flatten();
+        (Some(told), stored.map(|stored| (stored.version, stored.idle_until, stored.ends_at)))
+    }
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Begin(u8, bool, u64),
+    Pass(u64),
+    Break(bool),
+    Ask(usize),
+    End(usize),
+    Renew(usize, bool),
+    Touch(usize),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        2 => (0u8..3, any::<bool>(), 0u64..2000).prop_map(|(who, refresh, life)| Step::Begin(who, refresh, life)),
+        12 => (0usize..8).prop_map(Step::Ask),
+        3 => (0u64..200).prop_map(Step::Pass),
+        1 => (0u64..4000).prop_map(Step::Pass),
+        1 => prop::bool::weighted(0.3).prop_map(Step::Break),
+        1 => (0usize..8).prop_map(Step::End),
+        2 => (0usize..8, any::<bool>()).prop_map(|(which, moves)| Step::Renew(which, moves)),
+        1 => (0usize..8).prop_map(Step::Touch),
+    ];
+    prop::collection::vec(step, 1..50)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    /// Whatever happens to sessions: who remembers them tells and keeps what they
+    /// do who open each anew.
+    #[test]
+    fn what_is_remembered_of_a_session_is_what_opening_it_says(steps in steps()) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(async {
+            let (mut remembering, mut forgetful) = (Twin::new(true), Twin::new(false));
+            for step in &steps {
+                prop_assert_eq!(remembering.take(step).await, forgetful.take(step).await, "{:?}", step);
+            }
+            Ok(())
+        })?;
+    }
 }

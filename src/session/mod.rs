@@ -13,6 +13,7 @@ mod cookie;
 mod ending;
 mod id;
 mod index;
+mod known;
 mod login_attempt;
 mod moving;
 mod record;
@@ -26,10 +27,11 @@ pub use cookie::{
 };
 pub use id::{OpaqueId, SessionId, SessionKey};
 pub use index::IndexKey;
+pub use known::KnownSessions;
 pub use login_attempt::LoginAttempt;
 pub use record::{Authority, Session, SessionCard};
 pub use sealing::{Seals, Unsealable};
-pub use sessions::{Lifetimes, Opened, SessionError, SessionListing, SessionPorts, Sessions};
+pub use sessions::{Found, Lifetimes, Opened, SessionError, SessionListing, SessionPorts, Sessions};
 pub use source::{LiveSession, NoSession, SessionSource};
 pub use store::{Lease, OnceKey, SessionStore, StoreError, StoreFuture, StoredSession};
 

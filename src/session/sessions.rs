@@ -64,6 +64,44 @@ pub struct Opened {
     /// Whether the browser should be told the id: it came with an older one, and
     /// nobody has shown this one yet.
     pub is_new_to_browser: bool,
+    /// Whether it was found under the id that it has now, and under no other before.
+    is_settled: bool,
+}
+
+impl Opened {
+    /// Whether to open it is all that is to be done about it: it has not moved.
+    pub(super) const fn is_settled(&self) -> bool {
+        self.is_settled
+    }
+}
+
+/// What the store says of an id, before it is opened.
+#[derive(Debug)]
+pub struct Found<'a> {
+    id: &'a SessionId,
+    key: SessionKey,
+    now: UnixTime,
+    stored: Result<Option<Arc<StoredSession>>, StoreError>,
+}
+
+impl Found<'_> {
+    /// What the store knows it by.
+    #[must_use]
+    pub const fn key(&self) -> SessionKey {
+        self.key
+    }
+
+    /// When it was asked.
+    #[must_use]
+    pub const fn now(&self) -> UnixTime {
+        self.now
+    }
+
+    /// The record, where there is one that is live.
+    #[must_use]
+    pub fn live(&self) -> Option<&Arc<StoredSession>> {
+        self.stored.as_ref().ok()?.as_ref().filter(|stored| stored.is_live(self.now))
+    }
 }
 
 /// What may be shown of a session to those who do not hold its cookie.
@@ -138,18 +176,33 @@ impl Sessions {
     /// # Errors
     /// When there is none, or the store does not answer.
     pub async fn open(&self, id: &SessionId) -> Result<Opened, SessionError> {
-        let now = self.ports.clock.now();
+        self.open_found(self.find(id).await).await
+    }
+
+    /// What the store says of `id` now; to be opened with [`Self::open_found`].
+    pub async fn find<'a>(&self, id: &'a SessionId) -> Found<'a> {
+        let (key, now) = (SessionKey::of(id), self.ports.clock.now());
+        Found { id, key, now, stored: self.ports.store.find(key, now).await }
+    }
+
+    /// Opens what was found, as [`Self::open`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn open_found(&self, found: Found<'_>) -> Result<Opened, SessionError> {
+        let Found { id, mut key, now, mut stored } = found;
         let mut id = id.clone();
         let mut pointer_ends = None;
         for moves in 0..=MAX_MOVES {
-            let key = SessionKey::of(&id);
-            let (stored, record) = self.record(&id, key, now).await?;
+            let (there, record) = self.read(&id, key, stored, now).await?;
             // A use that could not be written down is written at the next one.
-            let _ = self.touch(key, &stored, now).await;
+            let _ = self.touch(key, &there, now).await;
             match record {
                 Record::Moved(next) => {
                     id = next;
-                    pointer_ends = pointer_ends.min(Some(stored.ends_at)).or(Some(stored.ends_at));
+                    key = SessionKey::of(&id);
+                    pointer_ends = pointer_ends.min(Some(there.ends_at)).or(Some(there.ends_at));
+                    stored = self.ports.store.find(key, now).await;
                 }
                 Record::Session(session, predecessor) => {
                     // Sealed, unlike what the store says; and a shorter lifetime counts at once.
@@ -157,8 +210,9 @@ impl Sessions {
                         return Err(SessionError::Unknown);
                     }
                     // A pointer that ends before its session is one whose successor was shown.
-                    let is_new_to_browser = pointer_ends.is_some_and(|ends_at| ends_at >= stored.ends_at);
-                    let opened = Opened { id, key, session: *session, stored, is_new_to_browser };
+                    let is_new_to_browser = pointer_ends.is_some_and(|ends_at| ends_at >= there.ends_at);
+                    let is_settled = moves == 0 && predecessor.is_none();
+                    let opened = Opened { id, key, session: *session, stored: there, is_new_to_browser, is_settled };
                     if let (Some(predecessor), 0) = (predecessor, moves) {
                         self.arrived(&opened, predecessor, now).await?;
                     }
@@ -167,6 +221,14 @@ impl Sessions {
             }
         }
         Err(SessionError::Unknown)
+    }
+
+    /// A use of a session that need not be opened; what could not be written down
+    /// is written at the next one.
+    pub async fn used(&self, found: &Found<'_>) {
+        if let Some(stored) = found.live() {
+            let _ = self.touch(found.key, stored, found.now).await;
+        }
     }
 
     /// Writes `session` in the place of the `opened` one; `false` when that was
@@ -219,7 +281,18 @@ impl Sessions {
         key: SessionKey,
         now: UnixTime,
     ) -> Result<(Arc<StoredSession>, Record), SessionError> {
-        let stored = match self.ports.store.find(key, now).await {
+        self.read(id, key, self.ports.store.find(key, now).await, now).await
+    }
+
+    /// What the store holds under `key`, opened.
+    async fn read(
+        &self,
+        id: &SessionId,
+        key: SessionKey,
+        found: Result<Option<Arc<StoredSession>>, StoreError>,
+        now: UnixTime,
+    ) -> Result<(Arc<StoredSession>, Record), SessionError> {
+        let stored = match found {
             Ok(found) => found.filter(|stored| stored.is_live(now)).ok_or(SessionError::Unknown)?,
             Err(StoreError::Corrupt) => return Err(self.drop_broken(key, now).await?),
             Err(error) => return Err(error.into()),

@@ -60,6 +60,10 @@ pub struct DuplicateIssuer {
     pub issuer: Arc<str>,
 }
 
+/// An issuer has other settings now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct SettingsChanged;
+
 impl Issuers {
     /// Takes the settings of each issuer.
     ///
@@ -81,6 +85,18 @@ impl Issuers {
     #[must_use]
     pub fn find(&self, issuer: &str) -> Option<&Arc<IssuerSettings>> {
         self.0.get(issuer)
+    }
+
+    /// The live settings in the place of `settings`, where these judge every token
+    /// as those do.
+    #[must_use]
+    pub(super) fn live(&self, settings: &Arc<IssuerSettings>) -> Option<Result<&Arc<IssuerSettings>, SettingsChanged>> {
+        // There are a few, and these are nearly always among them.
+        if let Some(live) = self.0.values().find(|live| Arc::ptr_eq(live, settings)) {
+            return Some(Ok(live));
+        }
+        let live = self.find(&settings.issuer)?;
+        Some(if live == settings { Ok(live) } else { Err(SettingsChanged) })
     }
 
     /// The settings of every issuer, in no order.

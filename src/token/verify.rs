@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::claims::{self, Times};
-use super::issuer::{IssuerSettings, Issuers};
+use super::issuer::{IssuerSettings, Issuers, SettingsChanged};
 use super::jwk::{Key, KeyRef, KeySet, NoKey};
 use super::jws::{self, Header, Parts, UnverifiedJws};
 use super::rejection::{Rejection, TokenPart};
@@ -128,9 +128,8 @@ impl Grounds {
     /// Whether these settings and this very key set are live still.
     #[must_use]
     pub fn still_hold(&self, issuers: &Issuers, keys: &dyn KeySource) -> bool {
-        let Some(settings) = issuers.find(&self.settings.issuer) else { return false };
-        (Arc::ptr_eq(settings, &self.settings) || *settings == self.settings)
-            && keys.key_set(&settings.provider).is_some_and(|live| self.key_set.as_ptr() == Arc::as_ptr(&live))
+        let Some(Ok(settings)) = issuers.live(&self.settings) else { return false };
+        keys.key_set(&settings.provider).is_some_and(|live| self.key_set.as_ptr() == Arc::as_ptr(&live))
     }
 }
 
@@ -248,10 +247,8 @@ impl VerifiedToken {
     /// The first of these that fails. The token is then to be forgotten; to
     /// verify it again in full may still succeed.
     pub fn recheck(&self, issuers: &Issuers, keys: &dyn KeySource, now: UnixTime) -> Result<(), Rejection> {
-        let live = issuers.find(&self.settings.issuer).ok_or(Rejection::Iss)?;
-        if !Arc::ptr_eq(live, &self.settings) && *live != self.settings {
-            return Err(Rejection::SettingsChanged);
-        }
+        let live = issuers.live(&self.settings).ok_or(Rejection::Iss)?;
+        let live = live.map_err(|SettingsChanged| Rejection::SettingsChanged)?;
         if !live_keys(live, keys)?.still_holds(&self.key) {
             return Err(Rejection::KeyRetired);
         }
