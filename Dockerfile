@@ -19,7 +19,9 @@ COPY proto proto
 COPY src src
 COPY testbed/Cargo.toml testbed/Cargo.toml
 COPY testbed/src testbed/src
+# A member of the workspace has to be there, also where nothing of it is built.
 COPY benches/floor benches/floor
+COPY benches/micro benches/micro
 
 FROM source AS build
 # Crates and what is compiled stay in the cache of the builder between builds, never in a layer.

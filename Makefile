@@ -44,8 +44,22 @@ example-seismic-portal example-drinks-api example-hello-api example-web-login: s
 	$(CARGO) run --quiet --locked --package tiergate-testbed --bin tiergate-example -- $(@:example-%=%) $(or $(PROXY),envoy)
 
 .PHONY: test
-test: setup ## every test, against the real proxies
+test: setup ## every test, against the real proxies, and the instructions of a check against their baseline
 	@$(CARGO) test --locked --workspace
+	$(MAKE) instructions
+
+# Counted and not timed: the same on a busy machine. docs/development.md says what to do when it fails.
+.PHONY: instructions
+instructions: setup ## instructions of each part of a check against bench/instructions.json (3 %); BLESS=1 writes them there
+	@$(CARGO) build --quiet --locked --profile gate --package tiergate-micro --bin tiergate-instructions
+	"$${CARGO_TARGET_DIR:-target}/gate/tiergate-instructions" bench/instructions.json $(if $(filter-out 0 no false,$(BLESS)),--bless)
+
+.PHONY: micro
+micro: setup ## time and instructions of each part of a check, into bench/results/micro.json (some minutes)
+	@$(CARGO) bench --quiet --locked --profile gate --package tiergate-micro --bench micro
+	$(CARGO) build --quiet --locked --profile gate --package tiergate-micro --bin tiergate-instructions
+	target="$${CARGO_TARGET_DIR:-target}"
+	"$$target/gate/tiergate-instructions" bench/instructions.json --results bench/results/micro.json "$$target/criterion"
 
 .PHONY: lint
 lint: cargo-is-there ## format, clippy with warnings denied, fuzz targets, scripts and sample configs

@@ -1,9 +1,9 @@
 //! Finds the most specific rule for a request: host, then path segment by
 //! segment, then method. A tree per host; no allocation while matching.
 
-use std::cmp::Ordering;
 use std::sync::Arc;
 
+use super::by_name::ByName;
 use super::error::{PolicyError, PolicyErrorKind};
 use super::pattern::Segment;
 use super::rule::{HostPattern, Rule};
@@ -14,24 +14,32 @@ pub(crate) type RuleIndex = usize;
 
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Matcher {
-    /// Exact hosts, in the order of their keys: `name` for every port,
-    /// `name:port` for one.
-    exact: Vec<(Box<str>, Node)>,
-    /// Wildcard hosts: the longest suffix first, one port before every port.
-    suffixes: Vec<(Suffix, Node)>,
+    /// Exact hosts: `name` for every port, `name:port` for one.
+    exact: ByName<Node>,
+    /// Wildcard hosts.
+    suffixes: Suffixes,
     any: Node,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Suffix {
-    name: Box<str>,
-    port: Box<str>,
+/// Wildcard hosts by their suffixes, each of which starts with a dot.
+#[derive(Debug, Clone, Default)]
+struct Suffixes {
+    by_name: ByName<Ports>,
+    /// The length of the longest one.
+    longest: usize,
+}
+
+/// The trees of one suffix.
+#[derive(Debug, Clone, Default)]
+struct Ports {
+    one: ByName<Node>,
+    every: Option<Node>,
 }
 
 #[derive(Debug, Clone, Default)]
 struct Node {
-    /// Literal next segments in byte order.
-    literals: Vec<(Box<str>, Node)>,
+    /// Literal next segments.
+    literals: ByName<Node>,
     variable: Option<Box<Node>>,
     /// Rules whose pattern ends here.
     here: Leaf,
@@ -77,10 +85,10 @@ impl Matcher {
         let path = path.strip_prefix('/')?;
         if let Some(host) = host {
             // A client writes the port it likes: a pattern without one covers them all.
-            let with_port = self.exact(host.as_str());
-            let exact = with_port.into_iter().chain(self.exact(host.name()));
-            let suffixes = self.suffixes.iter().filter(|(suffix, _)| suffix.covers(host)).map(|(_, root)| root);
-            if let Some(found) = exact.chain(suffixes).find_map(|root| root.find(Some(path), method)) {
+            let with_port = if host.port().is_empty() { None } else { self.exact.get(host.as_str()) };
+            let exact = with_port.into_iter().chain(self.exact.get(host.name()));
+            let mut roots = exact.chain(self.suffixes.covering(host));
+            if let Some(found) = roots.find_map(|root| root.find(Some(path), method)) {
                 return Some(found);
             }
         }
@@ -89,23 +97,15 @@ impl Matcher {
 
     /// Whether some rule is for certain hosts only.
     pub(crate) fn knows_hosts(&self) -> bool {
-        !self.exact.is_empty() || !self.suffixes.is_empty()
-    }
-
-    fn exact(&self, key: &str) -> Option<&Node> {
-        let position = self.exact.binary_search_by(|(held, _)| held.as_ref().cmp(key)).ok()?;
-        self.exact.get(position).map(|(_, root)| root)
+        !self.exact.is_empty() || !self.suffixes.by_name.is_empty()
     }
 
     fn root(&self, host: &HostPattern) -> Option<&Node> {
         match host {
             HostPattern::Any => Some(&self.any),
-            HostPattern::Exact { name, port } if port.is_empty() => self.exact(name),
-            HostPattern::Exact { name, port } => self.exact(&format!("{name}:{port}")),
-            HostPattern::Suffix { name, port } => {
-                let suffix = Suffix { name: name.clone(), port: port.clone() };
-                self.suffixes.iter().find(|(held, _)| *held == suffix).map(|(_, root)| root)
-            }
+            HostPattern::Exact { name, port } if port.is_empty() => self.exact.get(name),
+            HostPattern::Exact { name, port } => self.exact.get(format!("{name}:{port}").as_str()),
+            HostPattern::Suffix { name, port } => self.suffixes.by_name.get(name)?.root(port),
         }
     }
 
@@ -115,34 +115,35 @@ impl Matcher {
             HostPattern::Exact { name, port } if port.is_empty() => child_mut(&mut self.exact, name),
             HostPattern::Exact { name, port } => child_mut(&mut self.exact, &format!("{name}:{port}")),
             HostPattern::Suffix { name, port } => {
-                let suffix = Suffix { name: name.clone(), port: port.clone() };
-                let position = match self.suffixes.binary_search_by(|(held, _)| held.cmp(&suffix)) {
-                    Ok(position) => position,
-                    Err(position) => {
-                        self.suffixes.insert(position, (suffix, Node::default()));
-                        position
-                    }
-                };
-                match self.suffixes.get_mut(position) {
-                    Some((_, root)) => root,
-                    None => &mut self.any,
-                }
+                self.suffixes.longest = self.suffixes.longest.max(name.len());
+                let ports = self.suffixes.by_name.entry(name.clone()).or_default();
+                if port.is_empty() { ports.every.get_or_insert_default() } else { child_mut(&mut ports.one, port) }
             }
         }
     }
 }
 
-impl Suffix {
-    /// The longest name first, one port before every port.
-    fn cmp(&self, other: &Self) -> Ordering {
-        let by_length = other.name.len().cmp(&self.name.len());
-        by_length.then_with(|| self.name.cmp(&other.name)).then_with(|| other.port.cmp(&self.port))
+impl Suffixes {
+    /// The trees of the suffixes that cover `host`: the longest first, one port
+    /// before every port.
+    fn covering<'m>(&'m self, host: &Host) -> impl Iterator<Item = &'m Node> {
+        let (name, port) = (host.name(), host.port());
+        // A host of many labels is not looked up label by label where no suffix is that long.
+        let longest = name.get(name.len().saturating_sub(self.longest)..).unwrap_or_default();
+        let starts = longest.match_indices('.').filter_map(move |(dot, _)| longest.get(dot..));
+        // There is something before the dot: a suffix does not cover itself.
+        let covering = starts.filter(|suffix| suffix.len() < name.len());
+        let ports = covering.filter_map(|suffix| self.by_name.get(suffix));
+        ports.flat_map(move |ports| {
+            let one = if port.is_empty() { None } else { ports.one.get(port) };
+            one.into_iter().chain(&ports.every)
+        })
     }
+}
 
-    fn covers(&self, host: &Host) -> bool {
-        (self.port.is_empty() || host.port() == self.port.as_ref())
-            && host.name().len() > self.name.len()
-            && host.name().ends_with(self.name.as_ref())
+impl Ports {
+    fn root(&self, port: &str) -> Option<&Node> {
+        if port.is_empty() { self.every.as_ref() } else { self.one.get(port) }
     }
 }
 
@@ -164,10 +165,7 @@ impl Node {
         let mut node = self;
         for segment in rule.pattern.segments() {
             node = match segment {
-                Segment::Literal(literal) => {
-                    let position = node.literals.binary_search_by(|(held, _)| held.cmp(literal)).ok()?;
-                    &node.literals.get(position)?.1
-                }
+                Segment::Literal(literal) => node.literals.get(literal)?,
                 Segment::Variable(_) => node.variable.as_deref()?,
             };
         }
@@ -184,23 +182,14 @@ impl Node {
             Some((segment, after)) => (segment, Some(after)),
             None => (path, None),
         };
-        let literal = self.literals.binary_search_by(|(literal, _)| literal.as_ref().cmp(segment)).ok();
-        let literal = literal.and_then(|position| self.literals.get(position)).map(|(_, node)| node);
+        let literal = self.literals.get(segment);
         let variable = self.variable.as_deref().filter(|_| !segment.is_empty());
         literal.into_iter().chain(variable).find_map(|next| next.find(after, method)).or_else(|| self.rest.find(method))
     }
 }
 
-fn child_mut<'a>(children: &'a mut Vec<(Box<str>, Node)>, name: &str) -> &'a mut Node {
-    let position = match children.binary_search_by(|(held, _)| held.as_ref().cmp(name)) {
-        Ok(position) => position,
-        Err(position) => {
-            children.insert(position, (Box::from(name), Node::default()));
-            position
-        }
-    };
-    #[expect(clippy::indexing_slicing, reason = "the position was found or filled on the line above")]
-    &mut children[position].1
+fn child_mut<'a>(children: &'a mut ByName<Node>, name: &str) -> &'a mut Node {
+    children.entry(Box::from(name)).or_default()
 }
 
 impl Leaf {

@@ -6,6 +6,7 @@
 //! gives the most specific rule for a request and [`Matched::decide`] judges a
 //! caller by it.
 
+mod by_name;
 mod condition;
 mod decision;
 pub mod document;

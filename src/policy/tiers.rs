@@ -1,15 +1,34 @@
 //! The tiers as a graph, compiled to bit sets.
 
+use std::fmt;
+
+use super::by_name::ByName;
 use super::condition::{Condition, Grant};
 use super::document::{GrantFile, GrantKeyword, TiersFile};
 use super::error::{PolicyError, PolicyErrorKind};
 use super::names::Names;
-use crate::types::{Principal, TierIndex, TierSet, TierSource};
+use crate::types::{NameSet, Principal, TierIndex, TierSet, TierSource};
 
 /// The declared tiers, in written order.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Tiers {
     tiers: Box<[Tier]>,
+    positions: ByName<TierIndex>,
+    shortcuts: Shortcuts,
+}
+
+/// The grants in the order in which they are asked: not tier by tier, so that
+/// a caller costs the same however many tiers there are.
+#[derive(Debug, Clone, Default)]
+struct Shortcuts {
+    /// What everybody holds.
+    anyone: TierSet,
+    /// What everybody with a verified identity holds.
+    authenticated: TierSet,
+    /// What one scope alone grants.
+    by_scope: ByName<TierSet>,
+    /// The tiers with other grants, which are evaluated.
+    evaluated: Box<[TierIndex]>,
 }
 
 #[derive(Debug, Clone)]
@@ -70,7 +89,37 @@ impl Tiers {
                 }
             })
             .collect();
-        Self { tiers }
+        Self::of(tiers)
+    }
+
+    fn of(tiers: Box<[Tier]>) -> Self {
+        let indexes = || tiers.iter().enumerate().filter_map(|(at, tier)| Some((TierIndex::new(at)?, tier)));
+        let mut positions = ByName::default();
+        for (index, tier) in indexes() {
+            positions.entry(tier.name.clone()).or_insert(index);
+        }
+        let mut shortcuts = Shortcuts::default();
+        let mut evaluated = Vec::new();
+        for (index, tier) in indexes() {
+            match tier.grant.as_ref() {
+                None => {}
+                Some(Grant::Anyone) => shortcuts.anyone = shortcuts.anyone.union(tier.contains),
+                Some(Grant::Authenticated) => {
+                    shortcuts.authenticated = shortcuts.authenticated.union(tier.contains);
+                }
+                Some(Grant::AnyOf(conditions)) => match alone(conditions) {
+                    Some(scopes) => {
+                        for scope in scopes {
+                            let held = shortcuts.by_scope.entry(Box::from(scope)).or_default();
+                            *held = held.union(tier.contains);
+                        }
+                    }
+                    None => evaluated.push(index),
+                },
+            }
+        }
+        shortcuts.evaluated = evaluated.into_boxed_slice();
+        Self { tiers, positions, shortcuts }
     }
 
     /// What gives `tier` by itself.
@@ -81,7 +130,7 @@ impl Tiers {
     /// The tier called `name`, with case.
     #[must_use]
     pub fn index(&self, name: &str) -> Option<TierIndex> {
-        self.tiers.iter().position(|tier| tier.name.as_ref() == name).and_then(TierIndex::new)
+        self.positions.get(name).copied()
     }
 
     /// The name of `tier`.
@@ -117,12 +166,14 @@ impl Tiers {
             // What anybody may is theirs too.
             Some(TierSource::Only(named)) => (None, Some(named)),
         };
-        let named = named.filter(|named| !named.is_empty());
-        let is_held = |tier: &&Tier| {
-            tier.grant.as_ref().is_some_and(|grant| grant.holds(judged))
-                || named.is_some_and(|named| named.contains(&tier.name))
-        };
-        self.tiers.iter().filter(is_held).fold(TierSet::EMPTY, |held, tier| held.union(tier.contains))
+        let mut held = self.shortcuts.anyone;
+        if let Some(caller) = judged {
+            held = held.union(self.shortcuts.granted_to(caller, &self.tiers));
+        }
+        for name in named.into_iter().flat_map(NameSet::iter) {
+            held = held.union(self.index(name).map_or(TierSet::EMPTY, |tier| self.contained(tier)));
+        }
+        held
     }
 
     /// The highest of the tiers that somebody holds: the one that contains most of
@@ -149,6 +200,43 @@ impl Tiers {
             .find_map(|condition| if let Condition::Scopes(scopes) = condition { Some(scopes.as_ref()) } else { None })
             .unwrap_or_default()
     }
+}
+
+/// As it was before there were shortcuts: the fingerprint of a policy is made of it.
+impl fmt::Debug for Tiers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tiers").field("tiers", &self.tiers).finish()
+    }
+}
+
+impl Shortcuts {
+    /// What the policy grants to `caller` beyond what it grants to anyone.
+    fn granted_to(&self, caller: &Principal, tiers: &[Tier]) -> TierSet {
+        let by_scope = caller.scopes.iter().filter_map(|scope| self.by_scope.get(scope));
+        let held = by_scope.fold(self.authenticated, |held, granted| held.union(*granted));
+        let evaluated = self.evaluated.iter().filter_map(|tier| tiers.get(tier.position()));
+        let granted = evaluated.filter(|tier| tier.grant.as_ref().is_some_and(|grant| grant.holds(Some(caller))));
+        granted.fold(held, |held, tier| held.union(tier.contains))
+    }
+}
+
+/// The scopes of which each alone is enough, where nothing else is.
+fn alone(conditions: &[Condition]) -> Option<Vec<&str>> {
+    conditions
+        .iter()
+        .map(|condition| match condition {
+            Condition::Scopes(scopes) => scopes.first().filter(|_| scopes.len() == 1).map(AsRef::as_ref),
+            Condition::Tier(_)
+            | Condition::PathTier
+            | Condition::Permissions(_)
+            | Condition::Groups(_)
+            | Condition::Users(_)
+            | Condition::Providers(_)
+            | Condition::EmailDomains(_)
+            | Condition::Any(_)
+            | Condition::All(_) => None,
+        })
+        .collect()
 }
 
 /// A name as one step of a JSON pointer (RFC 6901 section 3).

@@ -18,14 +18,12 @@ impl Host {
     /// [`TargetError::BadHost`] for user information, a list, a trailing dot,
     /// an empty label, a bad port, and everything outside ASCII.
     pub fn parse(authority: &[u8]) -> Result<Self, TargetError> {
-        let text = std::str::from_utf8(authority).map_err(|_| TargetError::BadHost)?.to_ascii_lowercase();
+        let mut text = std::str::from_utf8(authority).map_err(|_| TargetError::BadHost)?.to_ascii_lowercase();
         let (name, port) = split_port(&text).ok_or(TargetError::BadHost)?;
-        let name = match bracketed_ipv6(name) {
-            // One address has many spellings (RFC 5952).
-            Some(address) => format!("[{address}]"),
-            None if is_name(name) => name.to_owned(),
-            None => return Err(TargetError::BadHost),
-        };
+        let address = bracketed_ipv6(name);
+        if address.is_none() && !is_name(name) {
+            return Err(TargetError::BadHost);
+        }
         let port: Option<u16> = match port {
             None => None,
             Some(digits) if !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) => {
@@ -33,12 +31,17 @@ impl Host {
             }
             Some(_) => return Err(TargetError::BadHost),
         };
-        let name_len = name.len();
-        let text = match port {
-            None | Some(80 | 443) => name,
+        match address {
+            // One address has many spellings (RFC 5952).
+            Some(address) => text = format!("[{address}]"),
+            None => text.truncate(name.len()),
+        }
+        let name_len = text.len();
+        match port {
+            None | Some(80 | 443) => {}
             Some(0) => return Err(TargetError::BadHost),
-            Some(port) => format!("{name}:{port}"),
-        };
+            Some(port) => text.extend([":", &port.to_string()]),
+        }
         Ok(Self { text, name_len })
     }
 

@@ -70,6 +70,11 @@ impl TierSet {
 
     /// The tiers of the set in configured order.
     pub fn iter(self) -> impl Iterator<Item = TierIndex> {
-        (0..128u8).map(TierIndex).filter(move |tier| self.contains(*tier))
+        let mut rest = self.0;
+        std::iter::from_fn(move || {
+            let position = u8::try_from(rest.trailing_zeros()).ok().filter(|_| rest != 0)?;
+            rest &= rest.wrapping_sub(1);
+            Some(TierIndex(position))
+        })
     }
 }
