@@ -118,6 +118,7 @@ impl Stage {
             directory: None,
             access_tokens: false,
             opaque_tokens: None,
+            tasks: world.clone(),
         };
         let cache = TokenCache::new(u64::from(config.limits.token_cache));
         let checker = Arc::new(Checker::new(snapshot, cache, ports));

@@ -25,9 +25,10 @@ static ALLOCATOR: MiMalloc = MiMalloc;
 
 type Failure = Box<dyn std::error::Error>;
 
-const USAGE: &str = "usage: tiergate-instructions BASELINE [--bless | --results FILE CRITERION]
+const USAGE: &str = "usage: tiergate-instructions BASELINE [--only TEXT | --bless | --results FILE CRITERION]
 
   BASELINE              the committed counts, bench/instructions.json
+  --only TEXT           count the cases with this in their names, whether or not the gate counts them, and compare nothing
   --bless               write the counts there in place of comparing them
   --results FILE CRITERION
                         count every case, and write the counts to FILE with the times that criterion
@@ -37,9 +38,10 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match arguments.as_slice() {
-        ["--run", "gated"] => callgrind::run(&gated()).map(|()| true).map_err(Failure::from),
-        ["--run", "all"] => callgrind::run(&cases::all()).map(|()| true).map_err(Failure::from),
+        ["--run", "gated"] => run(|case| case.is_gated),
+        ["--run", text] => run(|case| case.id().contains(text)),
         [baseline] => gate(Path::new(baseline)),
+        [_, "--only", text] => only(text),
         [baseline, "--bless"] => bless(Path::new(baseline)),
         [_, "--results", file, criterion] => results(Path::new(file), Path::new(criterion)),
         _ => {
@@ -57,8 +59,17 @@ fn main() -> ExitCode {
     }
 }
 
-fn gated() -> Vec<Case> {
-    cases::all().into_iter().filter(|case| case.is_gated).collect()
+/// What the counted process does.
+fn run(is_asked_for: impl Fn(&Case) -> bool) -> Result<bool, Failure> {
+    let cases: Vec<Case> = cases::all().into_iter().filter(is_asked_for).collect();
+    callgrind::run(&cases)?;
+    Ok(true)
+}
+
+fn only(text: &str) -> Result<bool, Failure> {
+    let (_, _, counted) = count(text)?;
+    print!("{}", table::counted(&counted));
+    Ok(!counted.is_empty())
 }
 
 type Counted = Vec<(String, u64)>;
@@ -144,7 +155,7 @@ fn bless(baseline: &Path) -> Result<bool, Failure> {
 /// Times in nanoseconds, as far as criterion has them, and instructions.
 fn results(file: &Path, criterion: &Path) -> Result<bool, Failure> {
     let times = times(criterion)?;
-    let (_, _, counted) = count("all")?;
+    let (_, _, counted) = count("")?;
     let counted: BTreeMap<&str, u64> = counted.iter().map(|(case, count)| (case.as_str(), *count)).collect();
     let of_case = |case: &Case| {
         let id = case.id();
