@@ -103,6 +103,11 @@ fn browsers_see_the_answer_in_order_and_nothing_in_it_runs() {
             || text.contains("\n  \"email\": "),
         "{text}"
     );
+    // In the frame of the other pages, which it leads back to.
+    for (path, is_here) in [("/users", false), ("/audit", false), ("/idp", true)] {
+        let here = if is_here { " aria-current=\"page\"" } else { "" };
+        assert!(text.contains(&format!("<a href=\"/_auth/admin{path}\"{here}>")), "{path}: {text}");
+    }
     let policy = page.header("content-security-policy").unwrap_or_default();
     assert!(policy.contains("default-src 'none'") && !policy.contains("script-src"), "{policy}");
     let onward = browse("/idp/?provider=main&path=/users/auth0%7Ca1%3Ffields=email");

@@ -28,6 +28,7 @@ struct Stage {
     pages: AdminPages,
     directory: Arc<Directory>,
     clock: Arc<SetClock>,
+    sessions: Arc<TestStore>,
     id: Option<UserId>,
 }
 
@@ -43,7 +44,8 @@ impl Stage {
         let directory = Arc::new(Directory::new(DirectoryPorts { store, clock: clock.clone(), random }));
         let recent = RecentDecisions::new(100);
         decisions.iter().for_each(|line| recent.push(line.to_string().as_bytes()));
-        let kept = sessions(&Arc::new(TestStore::default()), &clock);
+        let held = Arc::new(TestStore::default());
+        let kept = sessions(&held, &clock);
         if !decisions.is_empty() {
             let mut new = session(HOSTILE);
             HOSTILE.clone_into(&mut new.user_agent);
@@ -72,7 +74,7 @@ impl Stage {
             base_path: "/_auth".to_owned(),
             managed: vec!["main".to_owned()],
         };
-        Self { pages: AdminPages::new(ports), directory, clock, id: None }
+        Self { pages: AdminPages::new(ports), directory, clock, sessions: held, id: None }
     }
 
     /// With one user of whom everything is hostile that can be.
@@ -299,6 +301,31 @@ async fn what_cannot_be_done_is_told_in_words() {
     }
     let user = stage.directory.store().user(UserRef::Id(stage.id())).await.expect("it answers").expect("a user");
     assert!(user.disabled_here, "nothing of this changed anything");
+}
+
+#[tokio::test]
+async fn all_sessions_are_paged_through_the_newest_first() {
+    let stage = Stage::empty().await;
+    let kept = sessions(&stage.sessions, &stage.clock);
+    for number in 0..230 {
+        stage.clock.forward(std::time::Duration::from_secs(1));
+        kept.begin(&session(&format!("person-{number}"))).await.expect("a session");
+    }
+    let (mut target, mut seen, mut lengths) = ("/sessions".to_owned(), Vec::new(), Vec::new());
+    loop {
+        let page = stage.get(&target).await.body;
+        assert_eq!(page.contains("href=\"/_auth/admin/sessions\">First"), target != "/sessions", "{target}");
+        let names = page.split("person-").skip(1);
+        let mut names: Vec<u32> = names.filter_map(|rest| rest.split('<').next()?.parse().ok()).collect();
+        lengths.push(names.len());
+        seen.append(&mut names);
+        let Some((before, _)) = page.split_once("\" rel=\"next\"") else { break };
+        target = before.rsplit("/_auth/admin").next().expect("an address").to_owned();
+    }
+    assert_eq!(lengths, [100, 100, 30]);
+    assert_eq!(seen, (0..230).rev().collect::<Vec<_>>());
+    let beyond = stage.get("/sessions?skip=18446744073709551615").await;
+    assert!(beyond.status == 200 && !beyond.body.contains("person-"));
 }
 
 #[tokio::test]
