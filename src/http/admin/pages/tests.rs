@@ -10,6 +10,7 @@ use crate::directory::{
 };
 use crate::http::admin::desk::{DeskPorts, KeyState, KeyStatus, KnownProvider};
 use crate::http::admin::{Administrator, RecentDecisions};
+use crate::session::Session;
 use crate::session::fixture::{CountingRandom, SetClock, TestStore, session, sessions};
 use crate::types::{Email, ProviderId, UnixTime};
 
@@ -309,7 +310,9 @@ async fn all_sessions_are_paged_through_the_newest_first() {
     let kept = sessions(&stage.sessions, &stage.clock);
     for number in 0..230 {
         stage.clock.forward(std::time::Duration::from_secs(1));
-        kept.begin(&session(&format!("person-{number}"))).await.expect("a session");
+        let signed_in_at = stage.now();
+        let new = Session { signed_in_at, ..session(&format!("person-{number}")) };
+        kept.begin(&new).await.expect("a session");
     }
     let (mut target, mut seen, mut lengths) = ("/sessions".to_owned(), Vec::new(), Vec::new());
     loop {
