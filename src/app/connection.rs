@@ -8,9 +8,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::FutureExt as _;
+use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::service::service_fn;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulConnection;
 use hyper_util::service::TowerToHyperService;
@@ -18,7 +20,6 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tonic_health::pb::health_server::Health;
-use tower::Service;
 use tower::util::MapRequest;
 
 use super::one_buffer::OneBuffer;
@@ -135,25 +136,31 @@ async fn serve<H: Health>(
             until_stopped(connection, spoken, stopping).await
         }
         Speaks::Http(server) => {
-            until_stopped(http1(TokioIo::new(stream), MapRequest::new(server, mark)), spoken, stopping).await
+            let marks = Arc::clone(&spoken);
+            let service = service_fn(move |request| {
+                marks.store(true, Ordering::Relaxed);
+                server.clone().answer(request, Some(peer)).map(Ok::<_, Infallible>)
+            });
+            until_stopped(http1(TokioIo::new(stream), service), spoken, stopping).await
         }
         Speaks::Admin(server) => {
-            until_stopped(http1(TokioIo::new(stream), MapRequest::new(server, mark)), spoken, stopping).await
+            let service = TowerToHyperService::new(MapRequest::new(server, mark));
+            until_stopped(http1(TokioIo::new(stream), service), spoken, stopping).await
         }
     }
 }
 
-fn http1<I, S>(io: I, service: S) -> hyper::server::conn::http1::Connection<I, TowerToHyperService<S>>
+fn http1<I, S>(io: I, service: S) -> hyper::server::conn::http1::Connection<I, S>
 where
     I: hyper::rt::Read + hyper::rt::Write + Unpin,
-    S: Service<http::Request<Incoming>, Response = http::Response<http_body_util::Full<bytes::Bytes>>> + Clone,
+    S: Service<http::Request<Incoming>, Response = http::Response<Full<Bytes>>>,
     S::Error: Into<ConnectionError>,
 {
     hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(usize::try_from(MAX_HEADER_BYTES).unwrap_or(usize::MAX))
-        .serve_connection(io, TowerToHyperService::new(service))
+        .serve_connection(io, service)
 }
 
 async fn until_stopped<C>(
