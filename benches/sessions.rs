@@ -27,7 +27,9 @@ use tiergate::session::{Authority, Lifetimes, Seals, Session, SessionPorts, Sess
 use tiergate::types::{Clock, ProviderId, Random, Secret, UnixTime};
 
 /// Sessions that are begun at once: SQLite commits together what waits together.
-const AT_ONCE: usize = 200;
+const AT_ONCE: usize = 50;
+/// How often each is tried on a machine that is too busy for the store to answer in time.
+const TRIES: u32 = 20;
 /// The defaults of the config.
 const LIFETIMES: Lifetimes = Lifetimes { idle: Duration::from_secs(30 * 60), absolute: Duration::from_secs(12 * 3600) };
 
@@ -123,7 +125,14 @@ async fn begin(
         user_agent: "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/138.0.0.0"
             .to_owned(),
     };
-    let id = sessions.begin(&session).await?;
+    let mut begun = sessions.begin(&session).await;
+    for _ in 1..TRIES {
+        if begun.is_ok() {
+            break;
+        }
+        begun = sessions.begin(&session).await;
+    }
+    let id = begun?;
     let set_cookie = SetCookie::session(&id, LIFETIMES.absolute).header_value();
     Ok(set_cookie.split(';').next().unwrap_or_default().to_owned())
 }

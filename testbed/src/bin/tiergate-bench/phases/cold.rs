@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use tiergate_testbed::{Key, Provider, TokenSpec};
 
-use super::{Bench, Found};
+use super::{Bench, Found, TOKEN_SECONDS};
 use crate::load::Load;
 use crate::process::cpu_nanos;
 use crate::rounds::{Series, Spread, Subject};
@@ -16,7 +16,7 @@ const SHAPE: [usize; 2] = [4, 2];
 
 /// Good tokens of the account `devel`, no two alike.
 pub(crate) fn tokens(provider: &Provider, key: &Key, numbers: std::ops::Range<usize>) -> Result<Vec<String>> {
-    let spec = || TokenSpec::for_account("devel").key(key.clone());
+    let spec = || TokenSpec::for_account("devel").key(key.clone()).expires_in(TOKEN_SECONDS);
     numbers.map(|number| provider.mint(&spec().claim("jti", format!("{number:016x}")))).collect()
 }
 
