@@ -35,7 +35,7 @@ use super::workers::Workers;
 use crate::backend::app_health::KnownHealth;
 use crate::backend::http_client::HttpClient;
 use crate::backend::jwks_fetch::{JwksWorld, ProviderKeys};
-use crate::backend::system::{SystemClock, SystemRandom};
+use crate::backend::system::{PooledRandom, SystemClock, SystemRandom};
 use crate::check::{CheckService, Checker, KeyRefresh, Ports, TokenCache};
 use crate::config::{Config, ListenAddress};
 use crate::grpc::GrpcServer;
@@ -107,7 +107,7 @@ async fn run(start: LoadedConfig, config_files: Vec<ReadFile>, load: LoadConfig)
         keys: Arc::<ProviderKeys>::clone(&keys),
         refresh,
         clock: Arc::clone(&clock),
-        random: Arc::clone(&random),
+        random: Arc::new(PooledRandom),
         tasks: Arc::clone(&tasks_beside),
         sessions: sign_in.as_ref().map(|parts| Arc::<LiveSessions>::clone(&parts.live) as Arc<dyn SessionSource>),
         directory: directory.as_ref().map(|opened| Arc::clone(&opened.directory)),

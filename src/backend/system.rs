@@ -2,7 +2,10 @@
 
 #![expect(clippy::disallowed_methods, reason = "this module is the real clock")]
 
+use std::cell::RefCell;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use zeroize::Zeroize as _;
 
 use crate::types::{Clock, Monotonic, Random, UnixTime};
 
@@ -54,6 +57,52 @@ impl Random for SystemRandom {
     }
 }
 
+/// The same generator, asked for many bytes at a time: for the ids of decisions,
+/// of which each check draws one. A byte is given once, and wiped where it stood.
+/// Ids that open something are drawn from [`SystemRandom`].
+#[derive(Debug, Clone, Copy, Default)]
+pub struct PooledRandom;
+
+const POOL_BYTES: usize = 512;
+
+struct Pool {
+    bytes: [u8; POOL_BYTES],
+    given: usize,
+}
+
+thread_local! {
+    static POOL: RefCell<Pool> = const { RefCell::new(Pool { bytes: [0; POOL_BYTES], given: POOL_BYTES }) };
+}
+
+impl Random for PooledRandom {
+    fn fill(&self, out: &mut [u8]) {
+        // A thread that is ending has no pool any more.
+        let is_filled = POOL.try_with(|pool| pool.try_borrow_mut().is_ok_and(|mut pool| pool.give(out)));
+        if !matches!(is_filled, Ok(true)) {
+            SystemRandom.fill(out);
+        }
+    }
+}
+
+impl Pool {
+    /// Fills `out`, unless it is longer than the pool.
+    fn give(&mut self, out: &mut [u8]) -> bool {
+        if out.len() > POOL_BYTES {
+            return false;
+        }
+        if POOL_BYTES.saturating_sub(self.given) < out.len() {
+            SystemRandom.fill(&mut self.bytes);
+            self.given = 0;
+        }
+        let end = self.given.saturating_add(out.len());
+        let Some(fresh) = self.bytes.get_mut(self.given..end) else { return false };
+        out.copy_from_slice(fresh);
+        fresh.zeroize();
+        self.given = end;
+        true
+    }
+}
+
 /// A random part of `bound`, to keep retries apart.
 pub(super) fn jitter(random: &dyn Random, bound: Duration) -> Duration {
     let mut bytes = [0; 2];
@@ -63,9 +112,10 @@ pub(super) fn jitter(random: &dyn Random, bound: Duration) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
     use std::time::Duration;
 
-    use super::{SystemClock, SystemRandom, jitter};
+    use super::{POOL_BYTES, PooledRandom, SystemClock, SystemRandom, jitter};
     use crate::types::{Clock as _, Random as _, UnixTime};
 
     #[test]
@@ -75,6 +125,23 @@ mod tests {
         assert!(wall > UnixTime::from_secs(1_700_000_000));
         std::thread::sleep(Duration::from_millis(2));
         assert!(clock.monotonic().since(monotonic) >= Duration::from_millis(2));
+    }
+
+    #[test]
+    fn no_byte_of_the_pool_is_given_twice() {
+        let draw = || {
+            let mut drawn = Vec::new();
+            for round in 0..2000usize {
+                // Lengths that end within the pool, at its end and beyond it.
+                let mut id = vec![0; [16, 16, 24, 16, POOL_BYTES, POOL_BYTES + 8][round % 6]];
+                PooledRandom.fill(&mut id);
+                drawn.extend(id.chunks_exact(8).map(<[u8]>::to_vec));
+            }
+            drawn
+        };
+        let threads: Vec<_> = (0..4).map(|_| std::thread::spawn(draw)).collect();
+        let all: Vec<Vec<u8>> = threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect();
+        assert_eq!(all.iter().collect::<HashSet<_>>().len(), all.len());
     }
 
     #[test]

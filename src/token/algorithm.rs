@@ -187,7 +187,7 @@ impl PublicKey {
                 Duration::from_nanos(words * words * RSA_NANOS_PER_SQUARE_WORD)
             }
             Shape::Ec(Curve::P256) => Duration::from_micros(60),
-            Shape::Ec(Curve::P384) => Duration::from_micros(250),
+            Shape::Ec(Curve::P384) => Duration::from_micros(400),
             Shape::Ed25519 => Duration::from_micros(45),
         }
     }
