@@ -71,8 +71,9 @@ fn optional(line: &mut Vec<u8>, name: &str, value: Option<&str>) {
 
 fn text(line: &mut Vec<u8>, name: &str, value: &str) {
     member(line, name);
-    // Nearly every text stands in JSON as it is (RFC 8259 section 7).
-    if value.bytes().all(|byte| byte >= 0x20 && byte != b'"' && byte != b'\\') {
+    // Nearly every text stands in JSON as it is (RFC 8259 section 7). Without an
+    // early end, many bytes are looked at together.
+    if value.bytes().fold(true, |plain, byte| plain & (byte >= 0x20) & (byte != b'"') & (byte != b'\\')) {
         line.push(b'"');
         line.extend_from_slice(value.as_bytes());
         line.push(b'"');

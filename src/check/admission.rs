@@ -82,7 +82,7 @@ impl Checker {
                 (Arc::clone(token.principal()), Vouched::Token(token.issued_after()), Shown::Token(cache))
             }
             Caller::AccessToken { stored, as_password } => {
-                return self.admit_access_token(snapshot, &stored, as_password, deadline).await;
+                return Box::pin(self.admit_access_token(snapshot, &stored, as_password, deadline)).await;
             }
             Caller::Session(live) => {
                 (Arc::clone(&live.principal), Vouched::Session(live.signed_in_at), Shown::Session(live))
@@ -118,7 +118,10 @@ impl Checker {
         let Some(directory) = &self.ports.directory else { return Ok(Arc::clone(principal)) };
         let standing = match directory.remembered(&principal.provider, &principal.subject) {
             Some(remembered) => remembered,
-            None => self.standing(&UserKey::new(&principal.provider, &principal.subject), deadline).await?,
+            None => {
+                let key = UserKey::new(&principal.provider, &principal.subject);
+                Box::pin(self.standing(&key, deadline)).await?
+            }
         };
         let Some(standing) = standing else { return Ok(Arc::clone(principal)) };
         if let Some(barred) = bars(&standing, vouched) {

@@ -150,15 +150,19 @@ impl Checker {
     }
 
     /// Decides one request; `pages` answers for the service's own paths.
+    ///
+    /// What may have to be waited for is boxed: a future is moved when its task
+    /// begins, and that of a check which waits for nothing should be small.
     pub async fn check(&self, request: &RequestView<'_>, pages: Option<&dyn OwnPages>) -> CheckOutcome {
         let snapshot = self.snapshot.load();
         let check = Check::new(self, &snapshot, request);
         let subject = match (check.begin(pages), pages) {
             (Step::Ask(subject), _) => subject,
             (Step::Done(outcome), _) => return outcome,
-            (Step::Page(path), Some(pages)) => return check.page(&path, pages).await,
+            (Step::Page(path), Some(pages)) => return Box::pin(check.page(&path, pages)).await,
             (Step::OwnTier(path, tier), _) => {
-                let admitted = self.admitted(&snapshot, || check.caller_by(TokenPlaces::HEADER)).await;
+                let admitted = self.admitted(&snapshot, || check.caller_by(TokenPlaces::HEADER));
+                let admitted = Box::pin(admitted).await;
                 return check.judge_own(&path, &tier, &admitted);
             }
             (Step::Page(_), None) => {
@@ -186,7 +190,7 @@ impl Checker {
                         Caller::BadToken(Reason::Unavailable, TOO_LATE)
                     }
                 };
-                deadline.wait(self.known(ask, caller)).await.unwrap_or(late)
+                deadline.wait(Box::pin(self.known(ask, caller))).await.unwrap_or(late)
             }
         };
         self.admit(snapshot, caller, &mut deadline).await

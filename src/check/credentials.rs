@@ -63,7 +63,7 @@ fn in_authorization<'a>(request: &RequestView<'a>) -> Credentials<'a> {
 fn bearer(token: &str) -> Credentials<'_> {
     match AccessTokenSecret::hash_of(token) {
         Some(hash) => Credentials::AccessToken { hash, as_password: false },
-        None if token.is_empty() || token.contains(' ') => Credentials::Malformed,
+        None if token.is_empty() || token.as_bytes().contains(&b' ') => Credentials::Malformed,
         None => Credentials::Bearer(token),
     }
 }

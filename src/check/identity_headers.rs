@@ -62,7 +62,7 @@ pub struct IdentityHeaders {
     /// Names no client may send upstream, in lower case, with the managed ones.
     reserved: BTreeSet<Box<str>>,
     /// The reserved names folded to their one spelling.
-    folded: BTreeSet<Box<str>>,
+    folded: Box<[Box<str>]>,
     shapes: Shapes,
     /// The reserved names that no allowed request brings, in byte order.
     unmanaged: Box<[HeaderName]>,
@@ -102,7 +102,7 @@ impl IdentityHeaders {
         }
         reserved.extend(CARRIER_NAMES.map(Box::from));
         reserved.extend(strip.iter().map(|name| name.to_ascii_lowercase().into_boxed_str()));
-        let folded: BTreeSet<Box<str>> = reserved.iter().map(|name| fold(name)).collect();
+        let folded: Box<[Box<str>]> = reserved.iter().map(|name| fold(name)).collect();
         let shapes = Shapes::of(folded.iter().map(AsRef::as_ref));
         let managed = |name: &str| name == ASSERTION_HEADER || fields.iter().any(|(held, _)| held.as_str() == name);
         let unmanaged = reserved.iter().filter(|name| !managed(name));

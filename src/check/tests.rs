@@ -256,6 +256,15 @@ fn request_ids_of_the_proxy_are_kept_when_they_are_plain() {
     assert_eq!(record.request_id.as_ref(), record.decision_id.to_string());
 }
 
+/// A task moves its future when it begins: this one is in every check.
+#[test]
+fn the_future_of_a_check_is_small() {
+    let (service, _) = service();
+    let request = view(Protocol::Grpc, "GET", "/public/x", &[]);
+    let size = size_of_val(&service.answer(&request));
+    assert!(size <= 1024, "{size}");
+}
+
 /// Drives a future that never waits for anything outside.
 pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
     use futures_util::FutureExt as _;

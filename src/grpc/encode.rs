@@ -2,14 +2,22 @@
 //! that goes out; every other answer is built by [`super::convert`], which
 //! also builds allows, for the tests to compare with.
 
+use std::cell::RefCell;
+
 use prost::Message as _;
 
 use super::convert;
 use super::framing::Framed;
-use crate::check::{Allow, Answer, CheckOutcome, DecisionRecord};
+use crate::check::{Allow, Answer, CheckOutcome, DecisionRecord, PerCaller};
 
 /// Enough for most allows.
 const USUAL_BYTES: usize = 1024;
+/// Callers whose headers a worker keeps written.
+const KEPT: usize = 256;
+
+thread_local! {
+    static KNOWN: RefCell<PerCaller<Box<[u8]>>> = RefCell::new(PerCaller::new(KEPT));
+}
 
 /// The answer that says this outcome.
 pub(super) fn response(outcome: CheckOutcome) -> Framed {
@@ -63,22 +71,22 @@ fn write_ok(allow: &Allow, out: &mut Vec<u8>) {
         ..
     } = allow;
     // Envoy removes after it sets: a name is in one of the two lists only.
-    let mut set_or_remove = |name: &str, value: &str| {
-        if value.is_empty() {
-            delimited(out, key(5), name);
-        } else {
-            write_header(out, key(2), name, value, WhenThere::Overwrite);
-        }
-    };
-    allow.each_header(&mut set_or_remove);
-    for name in allow.removed() {
-        set_or_remove(name, "");
+    let kept = KNOWN.with_borrow_mut(|known| {
+        let written = known.of(allow, || written_of_caller(allow));
+        written.map(|written| out.extend_from_slice(written)).is_some()
+    });
+    if !kept {
+        write_of_caller(allow, out);
+    }
+    allow.each_of_request(|name, value| set_or_remove(out, name.as_str(), value));
+    for name in allow.removed_here() {
+        set_or_remove(out, name, "");
     }
     if *websocket_protocol_cut {
-        set_or_remove("sec-websocket-protocol", websocket_protocol);
+        set_or_remove(out, "sec-websocket-protocol", websocket_protocol);
     }
     if *cookie_cut {
-        set_or_remove("cookie", cookie);
+        set_or_remove(out, "cookie", cookie);
     }
     let mut answer = |name, value: &str, when_there| write_header(out, key(6), name, value, when_there);
     if let Some(origin) = cors_origin {
@@ -94,6 +102,28 @@ fn write_ok(allow: &Allow, out: &mut Vec<u8>) {
     }
     for name in query_cut {
         delimited(out, key(8), name);
+    }
+}
+
+/// What stands in every allow of one caller.
+fn write_of_caller(allow: &Allow, out: &mut Vec<u8>) {
+    allow.each_of_caller(|name, value| set_or_remove(out, name.as_str(), value));
+    for name in allow.removed_always() {
+        set_or_remove(out, name.as_str(), "");
+    }
+}
+
+fn written_of_caller(allow: &Allow) -> Box<[u8]> {
+    let mut written = Vec::with_capacity(USUAL_BYTES);
+    write_of_caller(allow, &mut written);
+    written.into_boxed_slice()
+}
+
+fn set_or_remove(out: &mut Vec<u8>, name: &str, value: &str) {
+    if value.is_empty() {
+        delimited(out, key(5), name);
+    } else {
+        write_header(out, key(2), name, value, WhenThere::Overwrite);
     }
 }
 

@@ -6,7 +6,7 @@
 //! message, it reads the same as that way does; `walk_tests` and the fuzz
 //! target `walk` hold the two together.
 
-use super::wire::{Content, Fields, Kind, Odd, conforms, text};
+use super::wire::{Content, Fields, Kind, Odd, bytes_of_text, conforms, text};
 use crate::types::{Protocol, RequestView};
 
 /// More headers than a proxy lets through. Each name is looked for among the
@@ -76,8 +76,8 @@ fn walk_attributes(message: &[u8]) -> Result<Walked<'_>, Odd> {
             (4, Content::Delimited(bytes)) => once(&mut request, bytes)?,
             // context_extensions; of one key the last value counts
             (10, Content::Delimited(bytes)) => match entry(bytes)? {
-                ("tiergate.tier", value) => route_tier = Some(value),
-                ("tiergate.app", value) => route_app = Some(value),
+                ("tiergate.tier", value) => route_tier = Some(text(value)?),
+                ("tiergate.app", value) => route_app = Some(text(value)?),
                 _ => {}
             },
             // metadata_context, route_metadata_context
@@ -115,13 +115,13 @@ fn walk_http(message: &[u8]) -> Result<Walked<'_>, Odd> {
             (2, Content::Delimited(bytes)) => method = text(bytes)?,
             (3, Content::Delimited(bytes)) => {
                 let (name, value) = entry(bytes)?;
-                headers.put_once(name, value.as_bytes())?;
+                headers.put_once(name, value)?;
             }
             (4, Content::Delimited(bytes)) => path = text(bytes)?,
             (5, Content::Delimited(bytes)) => host = text(bytes)?,
             // scheme, query, fragment, protocol, body
             (6..=8 | 10 | 11, Content::Delimited(bytes)) => {
-                text(bytes)?;
+                bytes_of_text(bytes)?;
             }
             // size, raw_body
             (9, Content::Varint) | (12, Content::Delimited(_)) => {}
@@ -160,27 +160,27 @@ fn walk_header_map<'a>(message: &'a [u8], headers: &mut Headers<'a>) -> Result<(
 /// Reads `HeaderValue { key = 1, value = 2, raw_value = 3 }`.
 fn header_value(message: &[u8]) -> Result<(&str, &[u8]), Odd> {
     let mut fields = Fields::of(message);
-    let (mut name, mut value, mut raw): (_, _, &[u8]) = ("", "", &[]);
+    let (mut name, mut value, mut raw): (_, &[u8], &[u8]) = ("", &[], &[]);
     while let Some((number, content)) = fields.next()? {
         match (number, content) {
             (1, Content::Delimited(bytes)) => name = text(bytes)?,
-            (2, Content::Delimited(bytes)) => value = text(bytes)?,
+            (2, Content::Delimited(bytes)) => value = bytes_of_text(bytes)?,
             (3, Content::Delimited(bytes)) => raw = bytes,
             (1..=3, _) => return Err(Odd),
             _ => {}
         }
     }
-    Ok((name, if raw.is_empty() { value.as_bytes() } else { raw }))
+    Ok((name, if raw.is_empty() { value } else { raw }))
 }
 
 /// Reads one entry of a map of texts. What is missing is empty.
-fn entry(message: &[u8]) -> Result<(&str, &str), Odd> {
+fn entry(message: &[u8]) -> Result<(&str, &[u8]), Odd> {
     let mut fields = Fields::of(message);
-    let (mut key, mut value) = ("", "");
+    let (mut key, mut value): (_, &[u8]) = ("", &[]);
     while let Some((number, content)) = fields.next()? {
         match (number, content) {
             (1, Content::Delimited(bytes)) => key = text(bytes)?,
-            (2, Content::Delimited(bytes)) => value = text(bytes)?,
+            (2, Content::Delimited(bytes)) => value = bytes_of_text(bytes)?,
             (1 | 2, _) => return Err(Odd),
             _ => {}
         }
@@ -197,7 +197,7 @@ struct Headers<'a> {
 
 impl<'a> Headers<'a> {
     fn new() -> Self {
-        Self { all: Vec::with_capacity(16), seen: 0 }
+        Self { all: Vec::with_capacity(32), seen: 0 }
     }
 
     /// Takes one; a name in upper case is odd, as it would have to be copied.

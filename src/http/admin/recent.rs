@@ -7,11 +7,18 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The last lines of the decision log. They are given by the thread that writes
-/// the log, so that no check waits for whoever looks at them here, and read only
-/// when somebody asks.
+/// the log, as many at once as it writes, so that no check waits for whoever looks
+/// at them here, and read only when somebody asks.
 pub struct RecentDecisions {
-    lines: Mutex<VecDeque<Arc<[u8]>>>,
+    kept: Mutex<Kept>,
     most: usize,
+}
+
+#[derive(Default)]
+struct Kept {
+    /// What was written together, with its number of lines.
+    written: VecDeque<(usize, Arc<[u8]>)>,
+    lines: usize,
 }
 
 /// One decision. Holds no token, cookie or query.
@@ -56,20 +63,27 @@ impl RecentDecisions {
     /// Keeps at most `most` lines.
     #[must_use]
     pub fn new(most: usize) -> Self {
-        Self { lines: Mutex::new(VecDeque::new()), most }
+        Self { kept: Mutex::default(), most }
     }
 
     /// Takes lines of the log, in place of the oldest ones where there are enough.
     pub fn push(&self, written: &[u8]) {
-        let new = written.split_inclusive(|byte| *byte == b'\n');
-        // Of more than it keeps, the last ones.
-        let mut latest: Vec<Arc<[u8]>> = new.rev().take(self.most).map(Arc::from).collect();
-        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        let over = lines.len().saturating_add(latest.len()).saturating_sub(self.most);
-        let over = over.min(lines.len());
-        lines.drain(..over);
-        latest.reverse();
-        lines.extend(latest);
+        if self.most == 0 {
+            return;
+        }
+        let count = written.iter().filter(|byte| **byte == b'\n').count();
+        let written: Arc<[u8]> = Arc::from(written);
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.lines = kept.lines.saturating_add(count);
+        kept.written.push_back((count, written));
+        while let Some((oldest, _)) = kept.written.front() {
+            let rest = kept.lines.saturating_sub(*oldest);
+            if rest < self.most {
+                break;
+            }
+            kept.lines = rest;
+            kept.written.pop_front();
+        }
     }
 
     /// How many it keeps at most.
@@ -82,9 +96,11 @@ impl RecentDecisions {
     #[must_use]
     pub fn find(&self, limit: usize, fits: impl Fn(&DecisionLine) -> bool) -> (Vec<DecisionLine>, bool) {
         // Taken out, so that the writer waits for no parser.
-        let lines: Vec<Arc<[u8]>> =
-            self.lines.lock().unwrap_or_else(PoisonError::into_inner).iter().rev().cloned().collect();
-        let read = lines.iter().filter_map(|line| serde_json::from_slice::<DecisionLine>(line).ok());
+        let kept: Vec<(usize, Arc<[u8]>)> =
+            self.kept.lock().unwrap_or_else(PoisonError::into_inner).written.iter().rev().cloned().collect();
+        let lines = kept.iter().flat_map(|(_, written)| written.split(|byte| *byte == b'\n').rev());
+        let lines = lines.filter(|line| !line.is_empty()).take(self.most);
+        let read = lines.filter_map(|line| serde_json::from_slice::<DecisionLine>(line).ok());
         let mut found: Vec<DecisionLine> = read.filter(fits).take(limit.saturating_add(1)).collect();
         let more = found.len() > limit;
         found.truncate(limit);
@@ -98,9 +114,21 @@ mod tests {
 
     fn line(number: u64) -> Vec<u8> {
         format!(
-            r#"{{"ts":"2027-01-15T20:00:00.000Z","request_id":"r","decision_id":"d{number}","protocol":"grpc","method":"GET","host":"","path":"/x","rule":null,"tier":null,"decision":"deny","reason":"no_rule","cause":null,"subject":null,"provider":null,"duration_us":{number},"policy":"p"}}"#
+            r#"{{"ts":"2027-01-15T20:00:00.000Z","request_id":"r","decision_id":"d{number}","protocol":"grpc","method":"GET","host":"","path":"/x","rule":null,"tier":null,"decision":"deny","reason":"no_rule","cause":null,"subject":null,"provider":null,"duration_us":{number},"policy":"p"}}
+"#
         )
         .into_bytes()
+    }
+
+    #[test]
+    fn lines_that_were_written_together_count_one_by_one() {
+        let recent = RecentDecisions::new(4);
+        for batch in [0..3, 3..4, 4..6, 6..16] {
+            recent.push(&batch.flat_map(line).collect::<Vec<u8>>());
+        }
+        let (found, more) = recent.find(9, |_| true);
+        let found: Vec<&str> = found.iter().map(|line| line.decision_id.as_str()).collect();
+        assert_eq!((found, more), (vec!["d15", "d14", "d13", "d12"], false));
     }
 
     #[test]
