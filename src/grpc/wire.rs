@@ -111,22 +111,27 @@ pub(super) enum Kind {
     Message(&'static [Kind]),
 }
 
-/// Messages within messages: room for some levels of nested metadata, which is
-/// made anew for each message. Far below the 100 at which a complete decoder stops.
-const MAX_DEPTH: usize = 12;
+/// Messages within messages. Far below the 100 at which a complete decoder stops.
+const MAX_DEPTH: usize = 32;
+/// How many of them have their room at once; that for more is made where it is needed.
+const USUAL_DEPTH: usize = 4;
 
 /// Checks a message that nothing is read from as strictly as one that is:
 /// whoever decodes it whole refuses it for a text that is no UTF-8 or a field
 /// of another kind, so it must not pass here.
 pub(super) fn conforms(message: &[u8], shape: &'static [Kind]) -> Result<(), Odd> {
-    let mut outer: [(Fields<'_>, &'static [Kind]); MAX_DEPTH] = [(Fields(&[]), &[]); MAX_DEPTH];
+    let mut outer: [(Fields<'_>, &'static [Kind]); USUAL_DEPTH] = [(Fields(&[]), &[]); USUAL_DEPTH];
+    let mut far_out: Vec<(Fields<'_>, &'static [Kind])> = Vec::new();
     let mut depth = 0;
     let (mut fields, mut shape) = (Fields(message), shape);
     loop {
         let Some((number, content)) = fields.next()? else {
             let Some(above) = usize::checked_sub(depth, 1) else { return Ok(()) };
             depth = above;
-            (fields, shape) = *outer.get(above).ok_or(Odd)?;
+            (fields, shape) = match outer.get(above) {
+                Some(kept) => *kept,
+                None => far_out.pop().ok_or(Odd)?,
+            };
             continue;
         };
         let kind = shape.get(usize::from(number) - 1).unwrap_or(&Kind::Unknown);
@@ -139,7 +144,11 @@ pub(super) fn conforms(message: &[u8], shape: &'static [Kind]) -> Result<(), Odd
                 bytes_of_text(bytes)?;
             }
             (Kind::Message(inner), Content::Delimited(bytes)) => {
-                *outer.get_mut(depth).ok_or(Odd)? = (fields, shape);
+                match outer.get_mut(depth) {
+                    Some(place) => *place = (fields, shape),
+                    None if depth < MAX_DEPTH => far_out.push((fields, shape)),
+                    None => return Err(Odd),
+                }
                 depth += 1;
                 (fields, shape) = (Fields(bytes), inner);
             }
