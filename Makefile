@@ -94,7 +94,7 @@ fuzz: cargo-is-there ## each fuzz target for FUZZ_SECONDS (60) with a nightly to
 bench: setup ## what a check costs beside servers that decide nothing, into bench/results/ (25 minutes); QUICK=1 only prints (5)
 	@echo "bench: building (on two cores the first time takes 15 to 25 minutes, without a word)"
 	$(CARGO) bench --quiet --locked --no-run --bench directory --bench sessions
-	[ ! -d benches/micro ] || $(CARGO) bench --quiet --locked --no-run --package tiergate-micro --bench micro
+	$(CARGO) bench --quiet --locked --no-run --package tiergate-micro --bench micro
 	$(CARGO) build --quiet --locked --package tiergate-testbed --bin tiergate-bench
 	$(CARGO) build --quiet --release --locked --package tiergate-floor
 	$(CARGO) build --quiet --release --locked --bin tiergate

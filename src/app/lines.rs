@@ -40,6 +40,8 @@ struct Queue {
 #[derive(Default)]
 struct Waiting {
     lines: Vec<u8>,
+    /// How many lines these are.
+    count: usize,
     /// Whether the writer sleeps until it is told.
     is_idle: bool,
     /// How many buffers were taken to be written, and how many are.
@@ -61,25 +63,21 @@ impl Queue {
 impl Lines {
     /// Starts the writer to `out`; it ends with the last [`Lines`].
     pub(super) fn start(name: &str, out: impl Write + Send + 'static, dropped: Counter) -> io::Result<Self> {
-        Self::start_with(name, out, dropped, |_| {})
+        Self::start_with(name, out, dropped, |_, _| {})
     }
 
-    /// The same; `seen` is shown the lines by the writer's thread before they are
-    /// written, as many at once as there are.
+    /// The same; `seen` is shown the lines and how many they are by the writer's
+    /// thread before they are written, all at once that there are.
     pub(super) fn start_with(
         name: &str,
         out: impl Write + Send + 'static,
         dropped: Counter,
-        seen: impl Fn(&[u8]) + Send + 'static,
+        seen: impl Fn(&[u8], usize) + Send + 'static,
     ) -> io::Result<Self> {
         let queue = Arc::new(Queue::default());
         queue.lock().ways = 1;
-        let its_queue = Arc::clone(&queue);
-        std::thread::Builder::new().name(name.to_owned()).spawn(move || {
-            write_all(&its_queue, out, seen);
-            its_queue.lock().is_over = true;
-            its_queue.written.notify_all();
-        })?;
+        let writer = Writer { queue: Arc::clone(&queue), dropped: dropped.clone() };
+        std::thread::Builder::new().name(name.to_owned()).spawn(move || writer.write_all(out, seen))?;
         Ok(Self { queue, dropped })
     }
 
@@ -94,6 +92,7 @@ impl Lines {
         }
         let was_sparse = waiting.lines.len() < MAX_WAITING / 2;
         waiting.lines.extend_from_slice(line);
+        waiting.count = waiting.count.saturating_add(1);
         let fills = was_sparse && waiting.lines.len() >= MAX_WAITING / 2;
         let wake = mem::take(&mut waiting.is_idle) || fills;
         drop(waiting);
@@ -130,42 +129,76 @@ impl Drop for Lines {
     fn drop(&mut self) {
         let mut waiting = self.queue.lock();
         waiting.ways = waiting.ways.saturating_sub(1);
+        let is_last = waiting.ways == 0;
         drop(waiting);
-        self.queue.filled.notify_one();
-    }
-}
-
-/// Writes what waits until nobody can send any more, or nobody reads.
-fn write_all(queue: &Queue, mut out: impl Write, seen: impl Fn(&[u8])) {
-    let mut lines = Vec::new();
-    while next(queue, &mut lines) {
-        seen(&lines);
-        let is_read = persist(&mut out, &lines) && flush(&mut out);
-        let mut waiting = queue.lock();
-        waiting.written = waiting.taken;
-        queue.written.notify_all();
-        if !is_read {
-            return;
+        if is_last {
+            self.queue.filled.notify_one();
         }
-        let is_wanted =
-            |waiting: &mut Waiting| waiting.draining == 0 && waiting.ways > 0 && waiting.lines.len() < MAX_WAITING / 2;
-        drop(queue.filled.wait_timeout_while(waiting, GATHER, is_wanted));
     }
 }
 
-/// Takes what waits into `lines`, once there is something; `false` when there
-/// will be nothing any more.
-fn next(queue: &Queue, lines: &mut Vec<u8>) -> bool {
-    lines.clear();
-    lines.shrink_to(MAX_KEPT);
-    let mut waiting = queue.lock();
-    waiting.is_idle = true;
-    let is_empty = |waiting: &mut Waiting| waiting.lines.is_empty() && waiting.ways > 0;
-    let mut waiting = queue.filled.wait_while(waiting, is_empty).unwrap_or_else(PoisonError::into_inner);
-    waiting.is_idle = false;
-    mem::swap(&mut waiting.lines, lines);
-    waiting.taken = waiting.taken.saturating_add(1);
-    !lines.is_empty()
+/// The side of the queue that is written from.
+struct Writer {
+    queue: Arc<Queue>,
+    dropped: Counter,
+}
+
+/// Lines that were taken to be written.
+#[derive(Default)]
+struct Batch {
+    lines: Vec<u8>,
+    count: usize,
+}
+
+impl Writer {
+    /// Writes what waits until nobody can send any more, or nobody reads.
+    fn write_all(&self, mut out: impl Write, seen: impl Fn(&[u8], usize)) {
+        let mut batch = Batch::default();
+        while self.next(&mut batch) {
+            seen(&batch.lines, batch.count);
+            let is_read = persist(&mut out, &batch.lines) && flush(&mut out);
+            let mut waiting = self.queue.lock();
+            waiting.written = waiting.taken;
+            self.queue.written.notify_all();
+            if !is_read {
+                self.dropped.increment(u64::try_from(batch.count).unwrap_or_default());
+                return;
+            }
+            let is_wanted = |waiting: &mut Waiting| {
+                waiting.draining == 0 && waiting.ways > 0 && waiting.lines.len() < MAX_WAITING / 2
+            };
+            drop(self.queue.filled.wait_timeout_while(waiting, GATHER, is_wanted));
+        }
+    }
+
+    /// Takes what waits into `batch`, once there is something; `false` when there
+    /// will be nothing any more.
+    fn next(&self, batch: &mut Batch) -> bool {
+        batch.lines.clear();
+        batch.lines.shrink_to(MAX_KEPT);
+        let mut waiting = self.queue.lock();
+        waiting.is_idle = true;
+        let is_empty = |waiting: &mut Waiting| waiting.lines.is_empty() && waiting.ways > 0;
+        let mut waiting = self.queue.filled.wait_while(waiting, is_empty).unwrap_or_else(PoisonError::into_inner);
+        waiting.is_idle = false;
+        mem::swap(&mut waiting.lines, &mut batch.lines);
+        batch.count = mem::take(&mut waiting.count);
+        waiting.taken = waiting.taken.saturating_add(1);
+        !batch.lines.is_empty()
+    }
+}
+
+/// However the writer ends, nobody waits for it any more, and what it leaves counts as dropped.
+impl Drop for Writer {
+    fn drop(&mut self) {
+        let mut waiting = self.queue.lock();
+        waiting.is_over = true;
+        let left = mem::take(&mut waiting.count);
+        waiting.lines = Vec::new();
+        drop(waiting);
+        self.dropped.increment(u64::try_from(left).unwrap_or_default());
+        self.queue.written.notify_all();
+    }
 }
 
 /// Whether all of it could be written as far as anybody can read it: a full disk
@@ -272,6 +305,14 @@ mod tests {
         assert_eq!(slow.0.lock().unwrap_or_else(PoisonError::into_inner).1, b"one\ntwo\n");
     }
 
+    fn ends(lines: &Lines) {
+        let start = std::time::Instant::now();
+        while !lines.queue.lock().is_over {
+            assert!(start.elapsed() < Duration::from_secs(20), "the writer goes on");
+            std::thread::yield_now();
+        }
+    }
+
     #[test]
     fn nobody_waits_for_a_reader_that_never_reads() {
         struct Never;
@@ -309,6 +350,15 @@ mod tests {
     }
 
     #[test]
+    fn a_panic_of_the_writer_leaves_nobody_waiting() {
+        let fail = |_: &[u8], _: usize| panic!("on purpose");
+        let lines = Lines::start_with("lines", io::sink(), Counter::noop(), fail).expect("started");
+        lines.send(b"one\n");
+        lines.drain(Duration::from_secs(600));
+        ends(&lines);
+    }
+
+    #[test]
     fn a_closed_pipe_ends_the_writer_and_nobody_waits_for_it() {
         struct Closed;
         impl Write for Closed {
@@ -323,7 +373,7 @@ mod tests {
         let lines = Lines::start("lines", Closed, Counter::noop()).expect("started");
         lines.send(b"one\n");
         lines.drain(Duration::from_secs(600));
+        ends(&lines);
         lines.drain(Duration::from_secs(600));
-        assert!(lines.queue.lock().is_over);
     }
 }

@@ -91,7 +91,8 @@ impl Decisions {
     /// Starts the writer of decision lines, to stdout; `recent` keeps the last ones.
     pub(super) fn start(clock: Arc<dyn Clock>, recent: Arc<RecentDecisions>) -> io::Result<Self> {
         let dropped = counter!("tiergate_decision_lines_dropped_total");
-        let lines = Lines::start_with("decision-log", io::stdout(), dropped, move |lines| recent.push(lines))?;
+        let lines =
+            Lines::start_with("decision-log", io::stdout(), dropped, move |lines, count| recent.push(lines, count))?;
         let durations = Protocol::ALL
             .map(|protocol| histogram!("tiergate_check_duration_seconds", "protocol" => protocol.as_str()))
             .to_vec();

@@ -13,7 +13,7 @@ use super::outcome::{Answer, Body, CheckOutcome, Denial, DenyKind, Response, cha
 use super::record::DecisionRecord;
 use super::request_kind::{self, Preflight};
 use crate::policy::{Required, TokenPlaces};
-use crate::types::{CanonicalPath, Host, Principal, Reason, TierSet};
+use crate::types::{CanonicalPath, Host, Principal, Protocol, Reason, TierSet};
 use crate::ui::Contact;
 
 impl Check<'_, '_> {
@@ -63,7 +63,9 @@ impl Check<'_, '_> {
             assertion,
         };
         let mut aliases: Vec<String> = Vec::new();
-        for (name, _) in self.request.headers {
+        // Over HTTP a request with one does not come this far.
+        let headers = if self.request.protocol == Protocol::Grpc { self.request.headers } else { &[] };
+        for (name, _) in headers {
             if self.snapshot.identity.is_alias(name) && !aliases.iter().any(|held| held == name) {
                 aliases.push((*name).to_owned());
             }

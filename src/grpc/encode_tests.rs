@@ -149,7 +149,9 @@ fn place() -> impl Strategy<Value = String> {
 }
 
 /// Headers with different names, in two orders.
-fn some_headers() -> impl Strategy<Value = (Vec<(String, String)>, Vec<(String, String)>)> {
+type Pairs = Vec<(String, String)>;
+
+fn some_headers() -> impl Strategy<Value = (Pairs, Pairs)> {
     const NAMES: [&str; 14] = [
         "accept",
         "access-control-request-method",

@@ -6,7 +6,7 @@
 //! message, it reads the same as that way does; `walk_tests` and the fuzz
 //! target `walk` hold the two together.
 
-use super::wire::{Content, Fields, Kind, Odd, bytes_of_text, conforms, text};
+use super::wire::{Content, Fields, Kind, Odd, bytes_of_text, conforms, text, usual_entry};
 use crate::types::{Protocol, RequestView};
 
 /// More headers than a proxy lets through. Each name is looked for among the
@@ -175,6 +175,9 @@ fn header_value(message: &[u8]) -> Result<(&str, &[u8]), Odd> {
 
 /// Reads one entry of a map of texts. What is missing is empty.
 fn entry(message: &[u8]) -> Result<(&str, &[u8]), Odd> {
+    if let Some((key, value)) = usual_entry(message) {
+        return Ok((text(key)?, bytes_of_text(value)?));
+    }
     let mut fields = Fields::of(message);
     let (mut key, mut value): (_, &[u8]) = ("", &[]);
     while let Some((number, content)) = fields.next()? {
@@ -202,7 +205,7 @@ impl<'a> Headers<'a> {
 
     /// Takes one; a name in upper case is odd, as it would have to be copied.
     fn put(&mut self, name: &'a str, value: &'a [u8]) -> Result<(), Odd> {
-        if self.all.len() == MAX_HEADERS || name.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        if self.all.len() == MAX_HEADERS || name.bytes().fold(false, |found, byte| found | byte.is_ascii_uppercase()) {
             return Err(Odd);
         }
         self.all.push((name, value));

@@ -30,7 +30,7 @@ impl<'a> Fields<'a> {
 
     /// The next field with its number, 1 to 15; all fields of the messages that
     /// are read here have such numbers, and others are odd.
-    #[inline]
+    #[inline(always)]
     pub(super) fn next(&mut self) -> Result<Option<(u8, Content<'a>)>, Odd> {
         let Some((&key, rest)) = self.0.split_first() else { return Ok(None) };
         if !(0x08..0x80).contains(&key) {
@@ -64,7 +64,7 @@ impl<'a> Fields<'a> {
 
 /// The length before a delimited field, at most three bytes of it: no message
 /// that is accepted has a longer one.
-#[inline]
+#[inline(always)]
 fn length(bytes: &[u8]) -> Result<(usize, &[u8]), Odd> {
     match *bytes {
         [low, ref rest @ ..] if low < 0x80 => Ok((usize::from(low), rest)),
@@ -85,6 +85,22 @@ fn after_varint(bytes: &[u8]) -> Result<&[u8], Odd> {
     }
     bytes.get(last + 1..).ok_or(Odd)
 }
+
+/// Key and value of an entry of a map of texts as everybody writes one: both are
+/// there, in this order, once. `None` says nothing about any other.
+#[inline]
+pub(super) fn usual_entry(message: &[u8]) -> Option<(&[u8], &[u8])> {
+    let [KEY, length_of_key @ ..0x80, rest @ ..] = message else { return None };
+    let (key, rest) = rest.split_at_checked(usize::from(*length_of_key))?;
+    let [VALUE, rest @ ..] = rest else { return None };
+    let (length, value) = length(rest).ok()?;
+    (length == value.len()).then_some((key, value))
+}
+
+/// Field 1, delimited.
+const KEY: u8 = 1 << 3 | 2;
+/// Field 2, delimited.
+const VALUE: u8 = 2 << 3 | 2;
 
 /// A text field.
 #[inline]

@@ -53,15 +53,17 @@ fn allowed(allow: Allow) -> Response<Full<Bytes>> {
     for name in allow.removed_here() {
         set(&mut response, name, "");
     }
-    allow.each_of_request(|name, value| {
-        response.headers_mut().insert(name.clone(), written(value));
-    });
+    // What is empty stands there already.
+    let mut fill = |name: &HeaderName, value: &str| {
+        if !value.is_empty() {
+            response.headers_mut().insert(name.clone(), written(value));
+        }
+    };
+    allow.each_of_request(&mut fill);
     let Allow { query, websocket_protocol, cookie, cookie_cut, set_cookies, cors_origin, .. } = allow;
-    for (name, value) in
-        [(QUERY_HEADER, &query), (WEBSOCKET_PROTOCOL_HEADER, &websocket_protocol), (COOKIE_HEADER, &cookie)]
-    {
-        response.headers_mut().insert(HeaderName::from_static(name), written(value));
-    }
+    fill(&HeaderName::from_static(QUERY_HEADER), &query);
+    fill(&HeaderName::from_static(WEBSOCKET_PROTOCOL_HEADER), &websocket_protocol);
+    fill(&HeaderName::from_static(COOKIE_HEADER), &cookie);
     // For proxies that copy a header under its own name only.
     if cookie_cut || !cookie.is_empty() {
         set(&mut response, "cookie", &cookie);
@@ -92,6 +94,9 @@ fn of_caller(allow: &Allow) -> HeaderMap {
     allow.each_of_request(|name, _| {
         headers.insert(name.clone(), written(""));
     });
+    for name in [QUERY_HEADER, WEBSOCKET_PROTOCOL_HEADER, COOKIE_HEADER] {
+        headers.insert(HeaderName::from_static(name), written(""));
+    }
     headers
 }
 

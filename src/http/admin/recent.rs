@@ -66,12 +66,11 @@ impl RecentDecisions {
         Self { kept: Mutex::default(), most }
     }
 
-    /// Takes lines of the log, in place of the oldest ones where there are enough.
-    pub fn push(&self, written: &[u8]) {
+    /// Takes `count` lines of the log, in place of the oldest ones where there are enough.
+    pub fn push(&self, written: &[u8], count: usize) {
         if self.most == 0 {
             return;
         }
-        let count = written.iter().filter(|byte| **byte == b'\n').count();
         let written: Arc<[u8]> = Arc::from(written);
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.lines = kept.lines.saturating_add(count);
@@ -124,7 +123,8 @@ mod tests {
     fn lines_that_were_written_together_count_one_by_one() {
         let recent = RecentDecisions::new(4);
         for batch in [0..3, 3..4, 4..6, 6..16] {
-            recent.push(&batch.flat_map(line).collect::<Vec<u8>>());
+            let count = batch.clone().count();
+            recent.push(&batch.flat_map(line).collect::<Vec<u8>>(), count);
         }
         let (found, more) = recent.find(9, |_| true);
         let found: Vec<&str> = found.iter().map(|line| line.decision_id.as_str()).collect();
@@ -134,7 +134,7 @@ mod tests {
     #[test]
     fn the_latest_come_first_and_the_oldest_go() {
         let recent = RecentDecisions::new(3);
-        (0..5).for_each(|number| recent.push(&line(number)));
+        (0..5).for_each(|number| recent.push(&line(number), 1));
         let ids = |found: Vec<DecisionLine>| found.into_iter().map(|line| line.decision_id).collect::<Vec<_>>();
         let (found, more) = recent.find(2, |_| true);
         assert_eq!((ids(found), more), (vec!["d4".to_owned(), "d3".to_owned()], true));
@@ -145,7 +145,7 @@ mod tests {
     #[test]
     fn with_no_place_nothing_is_kept() {
         let recent = RecentDecisions::new(0);
-        recent.push(&line(1));
+        recent.push(&line(1), 1);
         assert!(recent.find(9, |_| true).0.is_empty());
     }
 }

@@ -44,7 +44,7 @@ impl Stage {
         let random = Arc::new(CountingRandom);
         let directory = Arc::new(Directory::new(DirectoryPorts { store, clock: clock.clone(), random }));
         let recent = RecentDecisions::new(100);
-        decisions.iter().for_each(|line| recent.push(line.to_string().as_bytes()));
+        decisions.iter().for_each(|line| recent.push(line.to_string().as_bytes(), 1));
         let held = Arc::new(TestStore::default());
         let kept = sessions(&held, &clock);
         if !decisions.is_empty() {
