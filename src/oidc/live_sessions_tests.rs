@@ -2,6 +2,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
+use futures_util::FutureExt as _;
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -166,6 +167,28 @@ async fn a_fresh_session_asks_nobody() {
 }
 
 #[tokio::test]
+async fn a_store_that_does_not_write_holds_nobody_up() {
+    let stage = Stage::new();
+    let mut ids = Vec::new();
+    for _ in 0..300 {
+        ids.push(stage.sessions.begin(&session("u-1")).await.unwrap());
+    }
+    let all_are_live = || ids.iter().all(|id| matches!(stage.live.find(id).now_or_never(), Some(Ok(_))));
+    let touched = || {
+        let idle_until = Some(stage.clock.now().plus(LIFETIMES.idle));
+        ids.iter().filter(|id| stage.store.idle_until(SessionKey::of(id)) == idle_until).count()
+    };
+    stage.clock.forward(Duration::from_secs(200));
+    stage.store.stall_touches();
+    assert!(all_are_live(), "opened");
+    assert!(all_are_live(), "known from before");
+    assert_eq!((stage.store.write_on(), touched()), (256, 0), "no more than so many at once");
+    stage.until(|| touched() == 256).await;
+    assert!(all_are_live());
+    assert_eq!(touched(), 300, "the others at their next use");
+}
+
+#[tokio::test]
 async fn a_session_is_renewed_ahead_while_requests_go_on() {
     let stage = Stage::new();
     let id = stage.sessions.begin(&session("u-1")).await.unwrap();
@@ -233,6 +256,7 @@ async fn a_provider_that_hangs_holds_a_check_for_a_moment_only() {
     let start = Instant::now();
     assert!(stage.live.find(&id).await.is_ok());
     assert!((100..1000).contains(&start.elapsed().as_millis()), "{:?}", start.elapsed());
+    assert!(REFRESH_WAIT <= Duration::from_millis(100), "store and directory need the rest of the 170 ms of a check");
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde_json::json;
+use tokio::sync::Notify;
 
 use super::*;
 use crate::types::{Clock, Monotonic, ProviderId, Random, Secret, Tasks, UnixTime};
@@ -73,6 +74,9 @@ pub(crate) struct TestStore {
     losing: AtomicBool,
     pub(crate) calls: AtomicU64,
     fault: Mutex<Option<Fault>>,
+    /// Where no use is written down before the test says so: how many wait for that.
+    stalled: Mutex<Option<usize>>,
+    writes: Notify,
     held: Mutex<Held>,
 }
 
@@ -105,6 +109,22 @@ impl TestStore {
     /// Lets one of the next calls fail.
     pub(crate) fn fail_once(&self, fault: Fault) {
         *lock(&self.fault) = Some(fault);
+    }
+
+    /// No use is written down until [`Self::write_on`].
+    pub(crate) fn stall_touches(&self) {
+        *lock(&self.stalled) = Some(0);
+    }
+
+    /// Writes down what was held up: how many uses that are.
+    pub(crate) fn write_on(&self) -> usize {
+        let stalled = lock(&self.stalled).take().unwrap_or_default();
+        self.writes.notify_waiters();
+        stalled
+    }
+
+    pub(crate) fn idle_until(&self, key: SessionKey) -> Option<UnixTime> {
+        lock(&self.held).sessions.get(&key).map(|session| session.idle_until)
     }
 
     /// No call fails any more.
@@ -169,11 +189,20 @@ impl SessionStore for TestStore {
     }
 
     fn touch(&self, key: SessionKey, idle_until: UnixTime, _: UnixTime) -> StoreFuture<'_, ()> {
-        self.answer(move |held| {
+        let touch = move |held: &mut Held| {
             if let Some(there) = held.sessions.get_mut(&key) {
                 let session = StoredSession::clone(there);
                 *there = Arc::new(StoredSession { idle_until: session.idle_until.max(idle_until), ..session });
             }
+        };
+        let mut stalled = lock(&self.stalled);
+        let Some(stalled) = stalled.as_mut() else { return self.answer(touch) };
+        *stalled += 1;
+        let mut goes_on = Box::pin(self.writes.notified());
+        goes_on.as_mut().enable();
+        Box::pin(async move {
+            goes_on.await;
+            self.answer(touch).await
         })
     }
 

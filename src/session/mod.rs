@@ -21,6 +21,7 @@ mod sealing;
 mod sessions;
 mod source;
 mod store;
+mod touches;
 
 pub use cookie::{
     BrowserCookies, COOKIE_PREFIX, LOGIN_SLOTS, LoginCookie, SESSION_COOKIE, SessionCookie, SetCookie, without_own,

@@ -9,7 +9,8 @@ use super::index::IndexKey;
 use super::record::{Record, Session, SessionCard};
 use super::sealing::{Seals, Unsealable};
 use super::store::{SessionStore, StoreError, StoredSession};
-use crate::types::{Clock, Random, UnixTime};
+use super::touches::Touches;
+use crate::types::{Clock, Random, Tasks, UnixTime};
 
 /// A session is written anew when this part of its idle time has passed: often
 /// enough to keep it, and not on every request.
@@ -48,6 +49,8 @@ pub struct Sessions {
     pub(super) ports: SessionPorts,
     pub(super) seals: Seals,
     lifetimes: Lifetimes,
+    /// Where uses are written down that nobody waits for.
+    touches: Option<Touches>,
 }
 
 /// A session with what is needed to write it anew.
@@ -136,7 +139,14 @@ impl Sessions {
     /// Keeps sessions sealed by `seals`.
     #[must_use]
     pub fn new(ports: SessionPorts, seals: Seals, lifetimes: Lifetimes) -> Self {
-        Self { ports, seals, lifetimes }
+        Self { ports, seals, lifetimes, touches: None }
+    }
+
+    /// The same, where nobody who opens a session waits until the use of it is
+    /// written down: a store that writes slowly keeps nobody out.
+    #[must_use]
+    pub fn touching_in(self, tasks: Arc<dyn Tasks>) -> Self {
+        Self { touches: Some(Touches::new(tasks)), ..self }
     }
 
     /// Where they are kept.
@@ -310,7 +320,10 @@ impl Sessions {
         let used = self.idle_until(stored.ends_at, now);
         let step = self.lifetimes.idle.checked_div(TOUCHES_IN_IDLE_TIME).unwrap_or_default();
         if used.since(stored.idle_until) > step {
-            self.ports.store.touch(key, used, now).await?;
+            match &self.touches {
+                None => self.ports.store.touch(key, used, now).await?,
+                Some(touches) => touches.write(&self.ports.store, key, used, now),
+            }
         }
         Ok(())
     }
