@@ -48,6 +48,12 @@ pub enum SqlOpenError {
          try again when it is done, or end its session in the database if it is gone"
     )]
     Locked(u64),
+    /// The server failed at the lock that keeps starts apart.
+    #[error(
+        "the server failed at the lock that keeps starts of this service apart: \
+         see the server's log for its memory or an ended session, and try again"
+    )]
+    LockFailed,
     /// A later version of the service has used it.
     #[error(
         "the users in it have schema {found}, and this version knows {known}: \
@@ -67,7 +73,7 @@ impl SqlOpenError {
     #[must_use]
     pub const fn is_outage(&self) -> bool {
         match self {
-            Self::Unreachable(_) | Self::Locked(_) => true,
+            Self::Unreachable(_) | Self::Locked(_) | Self::LockFailed => true,
             Self::File(_) | Self::Address(_) | Self::Thread(_) | Self::Migration(_) | Self::Newer { .. } => false,
         }
     }

@@ -181,12 +181,12 @@ async fn migrate_once(target: &Target) -> Result<Migrated, SqlOpenError> {
         Ok(_) | Err(_) => match lock(&mut link, dialect).await {
             Ok(true) => bring_up(&mut link, dialect, known).await,
             Ok(false) => return Err(SqlOpenError::Locked(LOCK_WAIT)),
-            Err(error) => Err(error),
+            Err(error) => return Err(error),
         },
     };
     // Closing it lets go of the lock; that it fails changes nothing of what was done.
     let _ = link.close().await;
-    let found = migrated.map_err(SqlOpenError::Migration)?;
+    let found = migrated.map_err(locked_or_not_allowed)?;
     if found > known { Err(SqlOpenError::Newer { found, known }) } else { Ok(Migrated { from: found, to: known }) }
 }
 
@@ -213,23 +213,37 @@ async fn bring_up(link: &mut Link, dialect: Dialect, known: i64) -> Result<i64, 
 }
 
 /// Waits until no other start is at the tables of a server; whether none is.
-async fn lock(link: &mut Link, dialect: Dialect) -> Result<bool, Error> {
+async fn lock(link: &mut Link, dialect: Dialect) -> Result<bool, SqlOpenError> {
     match dialect {
         // The transaction is the lock, and SQLite bounds the wait for it.
         Dialect::Sqlite => Ok(true),
         Dialect::Mysql => {
-            let row = link.row(Statement::new(MYSQL_LOCK).bind(LOCK_WAIT)).await?;
-            Ok(row.and_then(|mut row| row.int().ok()) == Some(1))
+            let row = link.row(Statement::new(MYSQL_LOCK).bind(LOCK_WAIT)).await.map_err(SqlOpenError::Migration)?;
+            is_given(row.and_then(|mut row| row.int().ok()))
         }
         Dialect::Postgres => {
             // It bounds the wait for a table that somebody reads, too.
-            link.command(&format!("SET lock_timeout = '{LOCK_WAIT}s'")).await?;
-            match link.command(POSTGRES_LOCK).await {
-                Err(error) if is_lock_timeout(&error) => Ok(false),
-                ended => ended.map(|()| true),
-            }
+            let bound = format!("SET lock_timeout = '{LOCK_WAIT}s'");
+            link.command(&bound).await.map_err(SqlOpenError::Migration)?;
+            link.command(POSTGRES_LOCK).await.map_err(locked_or_not_allowed)?;
+            Ok(true)
         }
     }
+}
+
+/// What MySQL's `GET_LOCK` says: nothing where the server failed at it.
+const fn is_given(lock: Option<i64>) -> Result<bool, SqlOpenError> {
+    match lock {
+        Some(1) => Ok(true),
+        Some(0) => Ok(false),
+        Some(_) | None => Err(SqlOpenError::LockFailed),
+    }
+}
+
+/// Why the tables could not be brought up to date: somebody else is at them, if
+/// not for what the server says.
+fn locked_or_not_allowed(error: Error) -> SqlOpenError {
+    if is_lock_timeout(&error) { SqlOpenError::Locked(LOCK_WAIT) } else { SqlOpenError::Migration(error) }
 }
 
 fn is_lock_timeout(error: &Error) -> bool {
