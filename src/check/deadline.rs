@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Poll, ready};
 use std::time::Duration;
 
 use futures_util::future::poll_fn;
@@ -17,23 +17,38 @@ pub(super) const BUDGET: Duration = Duration::from_millis(170);
 /// there at once: a check that waits for nothing needs no timer.
 pub(super) struct Deadline<'t> {
     tasks: &'t Arc<dyn Tasks>,
-    end: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    end: End,
+}
+
+/// Where the time of a check stands.
+enum End {
+    /// Nothing had to be waited for.
+    Unset,
+    Ahead(Pin<Box<dyn Future<Output = ()> + Send>>),
+    Past,
 }
 
 impl<'t> Deadline<'t> {
     pub(super) const fn new(tasks: &'t Arc<dyn Tasks>) -> Self {
-        Self { tasks, end: None }
+        Self { tasks, end: End::Unset }
     }
 
-    /// What `work` comes to; `None` where the time is over before.
+    /// What `work` comes to; `None` where the time is over before. Once it is over,
+    /// what is there at once still counts, and nothing is waited for.
     pub(super) async fn wait<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
         let mut work = pin!(work);
         poll_fn(|context| {
             if let Poll::Ready(done) = work.as_mut().poll(context) {
                 return Poll::Ready(Some(done));
             }
-            let end = self.end.get_or_insert_with(|| self.tasks.sleep(BUDGET));
-            end.as_mut().poll(context).map(|()| None)
+            if let End::Unset = self.end {
+                self.end = End::Ahead(self.tasks.sleep(BUDGET));
+            }
+            if let End::Ahead(end) = &mut self.end {
+                ready!(end.as_mut().poll(context));
+                self.end = End::Past;
+            }
+            Poll::Ready(None)
         })
         .await
     }

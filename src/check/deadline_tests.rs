@@ -45,3 +45,17 @@ async fn all_that_is_waited_for_shares_one_timer() {
     assert_eq!(deadline.wait(std::future::pending::<()>()).await, None);
     assert_eq!(*timers.asked.lock().unwrap(), [BUDGET]);
 }
+
+#[tokio::test]
+async fn once_the_time_is_over_nothing_more_is_waited_for() {
+    let timers = Arc::new(Timers::default());
+    let tasks: Arc<dyn Tasks> = timers.clone();
+    let mut deadline = Deadline::new(&tasks);
+    timers.over.notify_one();
+    assert_eq!(deadline.wait(std::future::pending::<()>()).await, None);
+    for number in 0..3 {
+        assert_eq!(deadline.wait(std::future::pending::<()>()).now_or_never(), Some(None));
+        assert_eq!(deadline.wait(async { number }).now_or_never(), Some(Some(number)), "it is there at once");
+    }
+    assert_eq!(timers.asked.lock().unwrap().len(), 1);
+}
