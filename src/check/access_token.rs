@@ -23,10 +23,10 @@ impl Checker {
         let Some(directory) = &self.ports.directory else { return NOT_TAKEN };
         match directory.access_token(hash).await {
             Ok(Some(stored)) => Caller::AccessToken { stored, as_password },
-            Ok(None) => Caller::BadToken(Reason::InvalidToken, "access_token_unknown"),
+            Ok(None) => rejected(Reason::InvalidToken, "access_token_unknown"),
             Err(error) => {
                 let barred = cannot_tell(&error);
-                Caller::BadToken(barred.reason, barred.cause)
+                Caller::BadToken(barred.reason, barred.cause, None)
             }
         }
     }
@@ -47,19 +47,19 @@ impl Checker {
         as_password: bool,
         deadline: &mut Deadline<'_>,
     ) -> Admitted {
-        let refused = |cause| Admitted::BadToken(Reason::InvalidToken, cause);
+        let refused = |cause| Admitted::BadToken(Reason::InvalidToken, cause, REJECTED);
         let StoredAccessToken { token, owner, sequence: _ } = stored;
         let now = self.ports.clock.now();
         if token.revoked_at.is_some() {
             return refused("access_token_revoked");
         }
         if now >= token.expires_at {
-            return Admitted::BadToken(Reason::ExpiredToken, "access_token_over");
+            return Admitted::BadToken(Reason::ExpiredToken, "access_token_over", REJECTED);
         }
         let standing = match self.standing(owner, deadline).await {
             Ok(Some(standing)) => standing,
             Ok(None) => return refused("access_token_of_nobody"),
-            Err(barred) => return Admitted::BadToken(barred.reason, barred.cause),
+            Err(barred) => return Admitted::BadToken(barred.reason, barred.cause, None),
         };
         let Some(issuer) = snapshot.issuers.iter().find(|settings| settings.provider == owner.provider) else {
             return refused("access_token_of_no_provider");
@@ -85,13 +85,23 @@ impl Checker {
 }
 
 /// A text that nobody could say anything about.
-pub(super) const NOT_TAKEN: Caller = Caller::BadToken(Reason::InvalidToken, "malformed");
+pub(super) const NOT_TAKEN: Caller = rejected(Reason::InvalidToken, "malformed");
+
+const REJECTED: Option<CacheResult> = Some(CacheResult::Rejected);
+
+/// A credential that was judged and does not count.
+pub(super) const fn rejected(reason: Reason, cause: &'static str) -> Caller {
+    Caller::BadToken(reason, cause, REJECTED)
+}
 
 /// Who calls, by what a provider says.
 pub(super) fn told(introspected: Introspected, cache: CacheResult) -> Caller {
     match introspected {
         Ok(token) => Caller::Opaque(token, cache),
-        Err(rejection) => Caller::BadToken(rejection.reason(), rejection.as_str()),
+        Err(refused) => {
+            let is_judged = !matches!(refused.reason(), Reason::Unavailable | Reason::Overloaded);
+            Caller::BadToken(refused.reason(), refused.as_str(), is_judged.then_some(CacheResult::Rejected))
+        }
     }
 }
 

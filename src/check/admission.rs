@@ -27,8 +27,9 @@ pub(super) enum Admitted {
     /// Somebody whose credentials count and who is not let in.
     Barred(Arc<Principal>, Shown, Barred),
     Anonymous,
-    /// A credential is there and does not count.
-    BadToken(Reason, &'static str),
+    /// A credential is there and does not count; with what became of it, where
+    /// somebody has judged it.
+    BadToken(Reason, &'static str, Option<CacheResult>),
     /// A session cookie is there and opens nothing.
     BadCookie(Reason, &'static str),
 }
@@ -88,7 +89,7 @@ impl Checker {
                 (Arc::clone(&live.principal), Vouched::Session(live.signed_in_at), Shown::Session(live))
             }
             Caller::Anonymous => return Admitted::Anonymous,
-            Caller::BadToken(reason, cause) => return Admitted::BadToken(reason, cause),
+            Caller::BadToken(reason, cause, cache) => return Admitted::BadToken(reason, cause, cache),
             Caller::BadCookie(reason, cause) => return Admitted::BadCookie(reason, cause),
         };
         match self.admit_principal(&principal, vouched, deadline).await {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
+use super::access_token::rejected;
 use super::admission::Admitted;
 use super::assertion::{AssertionKeys, AssertionSettings};
 use super::body::ErrorTemplate;
@@ -187,7 +188,7 @@ impl Checker {
                 let late = match &ask {
                     Ask::Session(_) => Caller::BadCookie(Reason::Unavailable, TOO_LATE),
                     Ask::AccessToken { .. } | Ask::Opaque(..) | Ask::Keys(_) => {
-                        Caller::BadToken(Reason::Unavailable, TOO_LATE)
+                        Caller::BadToken(Reason::Unavailable, TOO_LATE, None)
                     }
                 };
                 deadline.wait(Box::pin(self.known(ask, caller))).await.unwrap_or(late)
@@ -205,9 +206,9 @@ impl Checker {
             Ask::Keys(provider) => match self.waiting.take() {
                 Some(_place) => {
                     self.ports.refresh.refresh(&provider).await;
-                    caller().unwrap_or(Caller::BadToken(Reason::InvalidToken, "kid_unknown"))
+                    caller().unwrap_or(rejected(Reason::InvalidToken, "kid_unknown"))
                 }
-                None => Caller::BadToken(Reason::Overloaded, "too_many_wait_for_keys"),
+                None => Caller::BadToken(Reason::Overloaded, "too_many_wait_for_keys", None),
             },
         }
     }

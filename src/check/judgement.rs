@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::access_token::{NOT_TAKEN, told};
+use super::access_token::{NOT_TAKEN, rejected, told};
 use super::admission::{Admitted, Barred, Shown};
 use super::checker::{Checker, Generation, Snapshot};
 use super::credentials::{self, Credentials};
@@ -32,8 +32,9 @@ pub(super) enum Caller {
     },
     Session(Arc<LiveSession>),
     Anonymous,
-    /// A credential is there and does not count.
-    BadToken(Reason, &'static str),
+    /// A credential is there and does not count; with what became of it, where
+    /// somebody has judged it.
+    BadToken(Reason, &'static str, Option<CacheResult>),
     /// A session cookie is there and opens nothing.
     BadCookie(Reason, &'static str),
 }
@@ -269,8 +270,8 @@ impl<'s, 'r> Check<'s, 'r> {
     {
         let token = match credentials::find(self.request, places) {
             Credentials::None => return self.browser(),
-            Credentials::Malformed => return Ok(Caller::BadToken(Reason::InvalidToken, "malformed")),
-            Credentials::Multiple => return Ok(Caller::BadToken(Reason::MultipleCredentials, "multiple_credentials")),
+            Credentials::Malformed => return Ok(NOT_TAKEN),
+            Credentials::Multiple => return Ok(rejected(Reason::MultipleCredentials, "multiple_credentials")),
             Credentials::AccessToken { hash, as_password } if self.checker.ports.access_tokens => {
                 return Err(Ask::AccessToken { hash, as_password });
             }
@@ -288,7 +289,7 @@ impl<'s, 'r> Check<'s, 'r> {
         match verified {
             Ok(verified) => Ok(Caller::Token(verified, cache)),
             Err(NotVerified::Rejected(Rejection::KidUnknown { provider })) => Err(Ask::Keys(provider)),
-            Err(refused) => Ok(Caller::BadToken(refused.reason(), refused.as_str())),
+            Err(refused) => Ok(Caller::BadToken(refused.reason(), refused.as_str(), Some(cache))),
         }
     }
 
@@ -320,10 +321,9 @@ impl<'s, 'r> Check<'s, 'r> {
             Admitted::Somebody(principal, Shown::Session(live)) => self.judge_session(subject, principal, live),
             Admitted::Barred(principal, shown, barred) => self.judge_barred(subject, principal, shown, *barred),
             Admitted::Anonymous => self.judge_principal(subject, None, None),
-            Admitted::BadToken(reason, cause) => {
+            Admitted::BadToken(reason, cause, cache) => {
                 let mut outcome = self.judge_principal(subject, None, Some(Refused::of(*reason, cause)));
-                let is_unseen = *cause == NotVerified::UNSEEN;
-                outcome.record.token = Some(if is_unseen { CacheResult::Unseen } else { CacheResult::Rejected });
+                outcome.record.token = *cache;
                 outcome
             }
             Admitted::BadCookie(reason, cause) => {

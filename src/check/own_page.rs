@@ -92,7 +92,7 @@ impl<'s> Check<'s, '_> {
             }
             Admitted::Barred(principal, _, barred) => deny(Some(principal.as_ref()), barred.reason, barred.cause),
             Admitted::Anonymous => deny(None, Reason::NoCredentials, CAUSE),
-            Admitted::BadToken(reason, cause) | Admitted::BadCookie(reason, cause) => deny(None, *reason, cause),
+            Admitted::BadToken(reason, cause, _) | Admitted::BadCookie(reason, cause) => deny(None, *reason, cause),
         };
         if let Admitted::Somebody(principal, _) | Admitted::Barred(principal, ..) = admitted {
             outcome.record.speaks_of(principal);

@@ -26,6 +26,8 @@ use crate::types::{Clock, Reason, UnixTime};
 const IDLE: Duration = Duration::from_secs(60 * 60);
 /// About what reading a byte of a token takes, at worst.
 const NANOS_PER_BYTE: u64 = 10;
+/// The same where no part of it could be decoded.
+const NANOS_PER_UNREAD_BYTE: u64 = 1;
 
 /// Bounded; the least used tokens go first.
 #[derive(Debug)]
@@ -66,14 +68,11 @@ impl NotVerified {
         }
     }
 
-    /// The word for the log where it was not looked at.
-    pub(crate) const UNSEEN: &'static str = "too_many_bad_tokens";
-
     /// The constant word for the log.
     pub(crate) const fn as_str(&self) -> &'static str {
         match self {
             Self::Rejected(rejection) => rejection.as_str(),
-            Self::Unseen => Self::UNSEEN,
+            Self::Unseen => "too_many_bad_tokens",
         }
     }
 }
@@ -144,18 +143,30 @@ impl TokenCache {
         if self.misses.is_spent(at.1) {
             return Err(NotVerified::Unseen);
         }
-        let length = u64::try_from(token.len()).unwrap_or(u64::MAX);
-        let mut cost = Duration::from_nanos(length.saturating_mul(NANOS_PER_BYTE));
+        let mut of_key = Duration::ZERO;
         let verified = NamedKey::find(token, issuers, keys).and_then(|named| {
-            cost = cost.saturating_add(named.cost());
+            of_key = named.cost();
             let grounds = named.grounds();
             named.verify(now).inspect_err(|rejection| self.known_bad.keep(hash, rejection, grounds, at))
         });
         verified.map_err(|rejection| {
-            self.misses.charge(cost, at.1);
+            if let Some(cost) = cost_of_reading(token, &rejection) {
+                self.misses.charge(cost.saturating_add(of_key), at.1);
+            }
             NotVerified::Rejected(rejection)
         })
     }
+}
+
+/// About what it took to read a token that was refused for this; none where the
+/// token may be good, and it is the keys that are missing.
+fn cost_of_reading(token: &str, rejection: &Rejection) -> Option<Duration> {
+    if matches!(rejection, Rejection::KeysUnavailable { .. } | Rejection::KidUnknown { .. }) {
+        return None;
+    }
+    let per_byte = if rejection.is_unread() { NANOS_PER_UNREAD_BYTE } else { NANOS_PER_BYTE };
+    let length = u64::try_from(token.len()).unwrap_or(u64::MAX);
+    Some(Duration::from_nanos(length.saturating_mul(per_byte)))
 }
 
 #[cfg(test)]

@@ -99,6 +99,39 @@ fn ten_thousand_new_good_tokens_pass_at_once() {
 }
 
 #[test]
+fn ten_thousand_good_tokens_whose_keys_are_missing_use_nothing_up() {
+    let stage = Stage::new();
+    let tokens: Vec<String> = (0..100).map(good).collect();
+    let other = with(&rsa_jwk(&keys().attacker), &json!({ "kid": "k9", "alg": "RS256" }));
+    let main = || ProviderId::new("main");
+    for (set, rejection) in [
+        (None, Rejection::KeysUnavailable { provider: main() }),
+        (Some(key_set(&json!({ "keys": [other] }))), Rejection::KidUnknown { provider: main() }),
+    ] {
+        stage.keys.put(set);
+        for _ in 0..100 {
+            for token in &tokens {
+                assert_eq!(stage.ask(token).0.unwrap_err(), NotVerified::Rejected(rejection.clone()));
+            }
+        }
+    }
+    stage.keys.put(Some(key_set(&jwks())));
+    assert_eq!(stage.result(&tokens[0]), CacheResult::Miss, "known as soon as the keys are there");
+    assert!(stage.flood() > 5_000, "nothing was used up");
+}
+
+#[test]
+fn what_is_no_token_is_charged_for_what_was_read_of_it() {
+    for (begin, looked_at) in [("a", 15_259), ("a!", 15_259), ("a.b.c.", 15_259), ("a.b.", 15_259), ("e30.e30.", 1526)]
+    {
+        let stage = Stage::new();
+        let junk = |number: u64| format!("{begin}{number:x>0$}", MAX_TOKEN_BYTES - begin.len());
+        let seen = (0..).take_while(|number| stage.result(&junk(*number)) == CacheResult::Rejected).count();
+        assert_eq!(seen, looked_at, "{begin}");
+    }
+}
+
+#[test]
 fn what_is_rejected_before_the_signature_is_charged_by_its_length() {
     let stage = Stage::new();
     let long = "x".repeat(8000);

@@ -72,7 +72,7 @@ impl Checker {
             Admitted::Somebody(principal, Shown::Session(live)) => (principal, Credential::Session(live)),
             Admitted::Anonymous => return Visitor::Nobody,
             Admitted::Barred(_, _, Barred { reason, cause })
-            | Admitted::BadToken(reason, cause)
+            | Admitted::BadToken(reason, cause, _)
             | Admitted::BadCookie(reason, cause) => {
                 return Visitor::Refused(reason, cause);
             }

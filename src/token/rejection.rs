@@ -146,6 +146,16 @@ impl Rejection {
         if let Self::KidUnknown { provider } = self { Some(provider) } else { None }
     }
 
+    /// Whether the token was refused before any part of it was decoded: for its
+    /// length, its characters, its dots, or the encoding of its header.
+    #[must_use]
+    pub const fn is_unread(&self) -> bool {
+        matches!(
+            self,
+            Self::TooLarge | Self::Malformed(Flaw::Characters | Flaw::Parts | Flaw::Encoding(TokenPart::Header))
+        )
+    }
+
     /// The step that refused.
     #[must_use]
     pub const fn check(&self) -> TokenCheck {
