@@ -39,7 +39,7 @@ struct Shared {
 async fn serve(State(shared): State<Arc<Shared>>, uri: Uri) -> Response<Body> {
     shared.asked.fetch_add(1, Ordering::SeqCst);
     if shared.slow.load(Ordering::SeqCst) {
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        tokio::time::sleep(Duration::from_millis(40)).await;
     }
     (shared.answer.lock().unwrap())(&uri)
 }

@@ -17,7 +17,7 @@ use crate::check::deadline::BUDGET;
 use crate::check::fixture::{checker_with, snapshot_with};
 use crate::check::outcome::{Answer, CheckOutcome};
 use crate::check::tests::value;
-use crate::check::{Credential, Guest, Ports, Visitor};
+use crate::check::{Credential, DecisionRecord, Guest, Ports, Visitor};
 use crate::directory::fixture::Replicas;
 use crate::directory::{
     AccessTokenId, AccessTokenSecret, Actor, Because, Directory, DirectoryPorts, NewAccessToken, Rights, SignedIn,
@@ -150,8 +150,18 @@ impl Stage {
     }
 
     async fn reason(&self, target: &str, token: &str) -> (Reason, Option<&'static str>) {
-        let record = self.ask("GET", target, &[("authorization", &format!("Bearer {token}"))]).await.record;
+        let record = self.record(target, token).await;
         (record.reason, record.cause)
+    }
+
+    async fn record(&self, target: &str, token: &str) -> DecisionRecord {
+        self.ask("GET", target, &[("authorization", &format!("Bearer {token}"))]).await.record
+    }
+
+    /// What is counted of a token that does not count.
+    async fn counted(&self, token: &str) -> (Option<&'static str>, Option<CacheResult>) {
+        let record = self.record("/apps/devel/x", token).await;
+        (record.cause, record.token)
     }
 
     async fn opens(&self, target: &str, token: &str) -> bool {
@@ -525,10 +535,32 @@ async fn provider_and_directory_together_have_the_time_of_one_check() {
     assert_eq!(check.await, (Reason::Unavailable, Some("too_late")));
     assert_eq!(*slow.timers.lock().unwrap(), [BUDGET], "one timer for both");
     // And where the provider alone takes all of it.
-    let mut check = pin!(stage.reason("/apps/devel/x", "another-one"));
+    let mut check = pin!(stage.counted("another-one"));
     assert_eq!(check.as_mut().now_or_never(), None);
     slow.over.notify_one();
-    assert_eq!(check.await, (Reason::Unavailable, Some("too_late")));
+    assert_eq!(check.await, (Some("too_late"), None), "nobody has judged it");
+}
+
+#[tokio::test]
+async fn what_was_judged_is_counted_as_what_it_is() {
+    let stage = Stage::new().await;
+    let rejected = Some(CacheResult::Rejected);
+    assert_eq!(stage.counted("a.b.c").await, (Some("malformed"), rejected));
+    assert_eq!(stage.counted("tgp_short").await, (Some("inactive"), rejected));
+    let unknown = format!("tgp_{}", "x".repeat(43));
+    assert_eq!(stage.counted(&unknown).await.1, rejected);
+    let unseen = Some(CacheResult::Unseen);
+    let flood = (0u64..).map(|number| format!("e30.e30.{number:016000}"));
+    let mut cause = None;
+    for token in flood.take(2000) {
+        let counted = stage.counted(&token).await;
+        if counted.1 == unseen {
+            cause = counted.0;
+            break;
+        }
+        assert_eq!(counted.1, rejected);
+    }
+    assert_eq!(cause, Some("too_many_bad_tokens"));
 }
 
 #[tokio::test]

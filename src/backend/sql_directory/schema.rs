@@ -334,3 +334,19 @@ fn typed(sql: &str, dialect: Dialect) -> String {
     }
     typed
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_is_given_or_held_by_another_or_failed() {
+        assert!(matches!(is_given(Some(1)), Ok(true)));
+        assert!(matches!(is_given(Some(0)), Ok(false)));
+        for failed in [None, Some(-1), Some(2)] {
+            let error = is_given(failed).unwrap_err();
+            assert!(matches!(error, SqlOpenError::LockFailed), "{failed:?}");
+            assert!(error.is_outage(), "a service tries again");
+        }
+    }
+}

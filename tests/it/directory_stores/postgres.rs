@@ -68,6 +68,20 @@ fn a_start_that_hangs_holds_up_others_for_a_while_only() {
 }
 
 #[test]
+fn a_table_that_somebody_holds_holds_up_a_start_for_a_while_only() {
+    run(async {
+        let Database { address } = start().await;
+        let SqlAddress::Postgres(url) = &address else { panic!("another kind of address") };
+        let mut other = sqlx::PgConnection::connect(url.expose()).await.unwrap();
+        for statement in ["BEGIN", "CREATE TABLE tiergate_schema (part TEXT)"] {
+            sqlx::raw_sql(statement).execute(&mut other).await.unwrap();
+        }
+        let hung = async { other.close().await.unwrap() };
+        servers::a_start_that_hangs_holds_up_others_for_a_while_only(&address, hung).await;
+    });
+}
+
+#[test]
 fn a_frozen_server_is_told_in_time_and_comes_back() {
     run(async {
         let stage = own(true);
