@@ -148,9 +148,9 @@ fn place() -> impl Strategy<Value = String> {
     proptest::sample::select(&["/apps/devel/x", "/public/x", "/ws/x", "/nowhere"][..]).prop_map(str::to_owned)
 }
 
-/// Headers with different names, in two orders.
 type Pairs = Vec<(String, String)>;
 
+/// Headers with different names, in two orders.
 fn some_headers() -> impl Strategy<Value = (Pairs, Pairs)> {
     const NAMES: [&str; 14] = [
         "accept",
