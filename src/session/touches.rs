@@ -1,6 +1,7 @@
 //! Uses of sessions that are written down while nobody waits for it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::FutureExt as _;
 
@@ -16,8 +17,23 @@ const MAX_ON_THEIR_WAY: usize = 256;
 #[derive(Clone)]
 pub(super) struct Touches {
     tasks: Arc<dyn Tasks>,
-    /// The inner one is held once more by each write on its way.
-    on_their_way: Arc<Arc<()>>,
+    on_their_way: Arc<AtomicUsize>,
+}
+
+/// Counts a write for as long as it is on its way.
+struct Place(Arc<AtomicUsize>);
+
+impl Place {
+    fn take(count: &Arc<AtomicUsize>) -> Option<Self> {
+        let taken = Self(Arc::clone(count));
+        (count.fetch_add(1, Ordering::Relaxed) < MAX_ON_THEIR_WAY).then_some(taken)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Touches {
@@ -28,10 +44,8 @@ impl Touches {
     /// Says that the session was used; what the store does not take at once goes
     /// on by itself. A use that could not be written down is written at the next one.
     pub(super) fn write(&self, store: &Arc<dyn SessionStore>, key: SessionKey, idle_until: UnixTime, now: UnixTime) {
-        if Arc::strong_count(&self.on_their_way) > MAX_ON_THEIR_WAY {
-            return;
-        }
-        let (store, place) = (Arc::clone(store), Arc::clone(&self.on_their_way));
+        let Some(place) = Place::take(&self.on_their_way) else { return };
+        let store = Arc::clone(store);
         let mut write = Box::pin(async move {
             let _ = store.touch(key, idle_until, now).await;
             drop(place);
