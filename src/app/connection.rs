@@ -30,7 +30,7 @@ use crate::http::{AdminServer, HttpServer, Peer};
 /// be reset before they were looked at; both count against the peer until then.
 /// The peer is a proxy that carries everybody's requests on one connection: with
 /// low bounds one client who resets its requests quickly would end the checks of
-/// all others. What they hold together is bounded by the connection's window.
+/// all others. What their messages hold together is bounded in `grpc::framing`.
 const MAX_STREAMS: u32 = 4096;
 /// All headers of one request together.
 const MAX_HEADER_BYTES: u32 = 64 * 1024;

@@ -154,14 +154,23 @@ impl Writer {
     /// Writes what waits until nobody can send any more, or nobody reads.
     fn write_all(&self, mut out: impl Write, seen: impl Fn(&[u8], usize)) {
         let mut batch = Batch::default();
+        let mut is_torn = false;
         while self.next(&mut batch) {
             seen(&batch.lines, batch.count);
-            let is_read = persist(&mut out, &batch.lines) && flush(&mut out);
+            // What was begun and not ended must not run into the next line.
+            let mended = !is_torn || persist(&mut out, b"\n") == Persisted::Whole;
+            let persisted = persist(&mut out, &batch.lines);
+            let dropped = match persisted {
+                Persisted::Whole => 0,
+                Persisted::Lost { lines, .. } => lines,
+                Persisted::Unread => batch.count,
+            };
+            is_torn = !mended || matches!(persisted, Persisted::Lost { is_torn: true, .. });
+            self.dropped.increment(u64::try_from(dropped).unwrap_or_default());
             let mut waiting = self.queue.lock();
             waiting.written = waiting.taken;
             self.queue.written.notify_all();
-            if !is_read {
-                self.dropped.increment(u64::try_from(batch.count).unwrap_or_default());
+            if persisted == Persisted::Unread {
                 return;
             }
             let is_wanted = |waiting: &mut Waiting| {
@@ -201,29 +210,47 @@ impl Drop for Writer {
     }
 }
 
-/// Whether all of it could be written as far as anybody can read it: a full disk
-/// passes with what it lost, a closed pipe does not, and a reader that is not
-/// ready is waited for.
-fn persist(out: &mut impl Write, mut lines: &[u8]) -> bool {
-    while !lines.is_empty() {
-        match out.write(lines) {
-            Ok(0) => return true,
-            Ok(written) => lines = lines.get(written..).unwrap_or_default(),
-            Err(error) if is_passing(&error) => wait_for(&error),
-            Err(error) => return error.kind() != io::ErrorKind::BrokenPipe,
-        }
-    }
-    true
+/// What became of lines that were to be written.
+#[derive(Debug, PartialEq, Eq)]
+enum Persisted {
+    Whole,
+    /// They could not be written, as on a full disk: so many lines are lost, and
+    /// perhaps a part of one stands there.
+    Lost {
+        lines: usize,
+        is_torn: bool,
+    },
+    /// Nobody reads any more.
+    Unread,
 }
 
-fn flush(out: &mut impl Write) -> bool {
-    loop {
-        match out.flush() {
-            Ok(()) => return true,
+/// Writes and flushes; a reader that is not ready is waited for.
+fn persist(out: &mut impl Write, lines: &[u8]) -> Persisted {
+    let mut rest = lines;
+    while !rest.is_empty() {
+        match out.write(rest) {
+            Ok(0) => return lost(lines, rest),
+            Ok(written) => rest = rest.get(written..).unwrap_or_default(),
             Err(error) if is_passing(&error) => wait_for(&error),
-            Err(error) => return error.kind() != io::ErrorKind::BrokenPipe,
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Persisted::Unread,
+            Err(_) => return lost(lines, rest),
         }
     }
+    loop {
+        match out.flush() {
+            Ok(()) => return Persisted::Whole,
+            Err(error) if is_passing(&error) => wait_for(&error),
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Persisted::Unread,
+            Err(_) => return Persisted::Lost { lines: 0, is_torn: false },
+        }
+    }
+}
+
+/// `rest` of `lines` could not be written; a line that was begun is lost, too.
+fn lost(lines: &[u8], rest: &[u8]) -> Persisted {
+    let written = lines.get(..lines.len().saturating_sub(rest.len())).unwrap_or_default();
+    let is_torn = written.last().is_some_and(|last| *last != b'\n');
+    Persisted::Lost { lines: rest.iter().filter(|byte| **byte == b'\n').count(), is_torn }
 }
 
 fn is_passing(error: &io::Error) -> bool {
@@ -347,6 +374,46 @@ mod tests {
         let written = slow.0.lock().unwrap_or_else(PoisonError::into_inner).1.clone();
         assert_eq!(written.len(), 8000);
         assert!(written.chunks(4).all(|line| line[0] == line[1] && line[1] == line[2] && line[3] == b'\n'));
+    }
+
+    /// A disk with room for so many bytes.
+    #[derive(Clone, Default)]
+    struct Disk(Arc<Mutex<(usize, Vec<u8>)>>);
+
+    impl Write for Disk {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let mut disk = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let room = disk.0.min(bytes.len());
+            if room == 0 {
+                return Err(io::Error::from(io::ErrorKind::StorageFull));
+            }
+            disk.0 -= room;
+            disk.1.extend_from_slice(&bytes[..room]);
+            Ok(room)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_full_disk_loses_lines_that_are_counted_and_tears_none_of_the_next() {
+        let mut disk = Disk::default();
+        disk.0.lock().expect("no panic").0 = 10;
+        let lost = Persisted::Lost { lines: 2, is_torn: true };
+        assert_eq!(persist(&mut disk, b"first\nsecond\nthird\n"), lost);
+        assert_eq!(persist(&mut disk, b"fourth\n"), Persisted::Lost { lines: 1, is_torn: false });
+
+        let disk = Disk::default();
+        disk.0.lock().expect("no panic").0 = 8;
+        let lines = Lines::start("lines", disk.clone(), Counter::noop()).expect("started");
+        lines.send(b"first\nsecond\n");
+        lines.drain(Duration::from_secs(20));
+        disk.0.lock().expect("no panic").0 = 100;
+        lines.send(b"third\n");
+        lines.drain(Duration::from_secs(20));
+        assert_eq!(disk.0.lock().expect("no panic").1, b"first\nse\nthird\n");
     }
 
     #[test]

@@ -132,6 +132,20 @@ fn what_is_no_token_is_charged_for_what_was_read_of_it() {
 }
 
 #[test]
+fn a_signature_that_no_key_makes_is_charged_as_read_only() {
+    let stage = Stage::new();
+    let bad = token(&json!({}), &json!({}), Sign::Attacker);
+    let (signed, _) = bad.rsplit_once('.').unwrap();
+    let short = |number: u64| format!("{signed}.{number:08}");
+    let looked_at = (0..).take_while(|number| stage.result(&short(*number)) == CacheResult::Rejected).count();
+    assert!(looked_at > 3 * stage_flood_of_whole_signatures(), "{looked_at}");
+}
+
+fn stage_flood_of_whole_signatures() -> usize {
+    Stage::new().flood()
+}
+
+#[test]
 fn what_is_rejected_before_the_signature_is_charged_by_its_length() {
     let stage = Stage::new();
     let long = "x".repeat(8000);

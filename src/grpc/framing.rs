@@ -5,6 +5,7 @@
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::LazyLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -19,6 +20,15 @@ const MAX_MESSAGE_BYTES: usize = 256 * 1024;
 pub(super) const HEADER_BYTES: usize = 5;
 /// How long a message may take to arrive.
 const MESSAGE_TIMEOUT: Duration = Duration::from_secs(5);
+/// What all messages that are still to arrive may hold together: their bytes are
+/// taken out of the windows of HTTP/2 as they come, so those bound nothing.
+static ARRIVING: Arriving = Arriving { held: AtomicUsize::new(0), most: 64 * 1024 * 1024 };
+
+/// The bytes of messages that are still to arrive.
+struct Arriving {
+    held: AtomicUsize,
+    most: usize,
+}
 
 /// What came is not one whole message of an acceptable size, within the time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,11 +48,12 @@ where
     B: http_body::Body<Data = Bytes>,
 {
     let mut body = pin!(body);
-    let mut gathered = Gathered::default();
+    let mut gathered = Gathered { first: Bytes::new(), joined: BytesMut::new(), held: Held::nothing_of(&ARRIVING) };
     let mut deadline: Option<Pin<Box<tokio::time::Sleep>>> = None;
     poll_fn(|context| match gathered.poll(body.as_mut(), context) {
         Poll::Ready(read) => Poll::Ready(read),
         Poll::Pending => {
+            gathered.hold()?;
             let deadline = deadline.get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
             deadline.as_mut().poll(context).map(|()| Err(Unreadable))
         }
@@ -52,11 +63,38 @@ where
 }
 
 /// The pieces of a body.
-#[derive(Default)]
 struct Gathered {
     first: Bytes,
     /// All pieces, where there are several.
     joined: BytesMut,
+    held: Held,
+}
+
+/// The share of one message in what all that arrive hold.
+struct Held {
+    of: &'static Arriving,
+    bytes: usize,
+}
+
+impl Held {
+    const fn nothing_of(of: &'static Arriving) -> Self {
+        Self { of, bytes: 0 }
+    }
+
+    fn grow(&mut self, bytes: usize) -> Result<(), Unreadable> {
+        let more = bytes.saturating_sub(self.bytes);
+        self.bytes = self.bytes.saturating_add(more);
+        let all = self.of.held.fetch_add(more, Ordering::Relaxed).saturating_add(more);
+        if all > self.of.most { Err(Unreadable) } else { Ok(()) }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if self.bytes > 0 {
+            self.of.held.fetch_sub(self.bytes, Ordering::Relaxed);
+        }
+    }
 }
 
 impl Gathered {
@@ -79,6 +117,11 @@ impl Gathered {
         Poll::Ready(Ok(()))
     }
 
+    /// Counts what is there among what all messages hold.
+    fn hold(&mut self) -> Result<(), Unreadable> {
+        self.held.grow(self.first.len().max(self.joined.len()))
+    }
+
     fn put(&mut self, piece: Bytes) -> Result<(), Unreadable> {
         let held = self.first.len().max(self.joined.len());
         if held + piece.len() > MAX_MESSAGE_BYTES + HEADER_BYTES {
@@ -98,7 +141,7 @@ impl Gathered {
     /// The message without what stands before it. Nothing is compressed here: no
     /// encoding was offered.
     fn message(self) -> Result<Bytes, Unreadable> {
-        let Self { first, joined } = self;
+        let Self { first, joined, held: _ } = self;
         let mut whole = if joined.is_empty() { first } else { joined.freeze() };
         match *whole {
             [0, a, b, c, d, ref message @ ..]
@@ -211,4 +254,21 @@ impl http_body::Body for Body {
     }
 
     // The size stays unknown, so that no `content-length` is made of it.
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_arrives_together_is_bounded_and_given_back() {
+        static FEW: Arriving = Arriving { held: AtomicUsize::new(0), most: 100 };
+        let (mut one, mut other) = (Held::nothing_of(&FEW), Held::nothing_of(&FEW));
+        assert_eq!((one.grow(60), one.grow(60), other.grow(40)), (Ok(()), Ok(()), Ok(())));
+        assert_eq!(other.grow(41), Err(Unreadable));
+        drop(other);
+        assert_eq!(one.grow(100), Ok(()));
+        drop(one);
+        assert_eq!(FEW.held.load(Ordering::Relaxed), 0);
+    }
 }

@@ -192,18 +192,22 @@ impl PublicKey {
         }
     }
 
+    /// How long every signature of the key is.
+    pub(super) const fn signature_bytes(&self) -> usize {
+        match self.shape {
+            Shape::Rsa { modulus_bytes } => modulus_bytes,
+            Shape::Ec(curve) => 2 * curve.coordinate_len(),
+            Shape::Ed25519 => 64,
+        }
+    }
+
     /// Whether `signature` over `message` is this key's, made with `algorithm`.
     ///
     /// The length is compared first: RSA has exactly the modulus' length
     /// (RFC 8017 section 8), ECDSA the two coordinates (RFC 7518 section 3.4),
     /// Ed25519 64 bytes, so no other form reaches the library.
     pub(super) fn verifies(&self, algorithm: Algorithm, message: &str, signature: &[u8]) -> bool {
-        let expected_len = match self.shape {
-            Shape::Rsa { modulus_bytes } => modulus_bytes,
-            Shape::Ec(curve) => 2 * curve.coordinate_len(),
-            Shape::Ed25519 => 64,
-        };
-        if signature.len() != expected_len || !self.fits(algorithm) {
+        if signature.len() != self.signature_bytes() || !self.fits(algorithm) {
             return false;
         }
         let key = self.parsed.iter().find(|(parsed_for, _)| *parsed_for == algorithm);

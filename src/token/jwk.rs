@@ -239,9 +239,9 @@ impl Key {
         self.is_for(algorithm) && self.public.verifies(algorithm, message, signature)
     }
 
-    /// About what [`Self::verifies`] takes.
-    pub(super) const fn cost(&self) -> Duration {
-        self.public.cost()
+    /// About what [`Self::verifies`] takes for a signature of this length.
+    pub(super) fn cost(&self, signature_bytes: usize) -> Duration {
+        if signature_bytes == self.public.signature_bytes() { self.public.cost() } else { Duration::ZERO }
     }
 
     pub(super) fn reference(&self) -> KeyRef {

@@ -86,7 +86,7 @@ impl<'t> NamedKey<'t> {
             return Err(Rejection::WrongType);
         }
         let key_set = live_keys(&settings, keys)?;
-        let cost = select_key(&jws.header, &settings, &key_set)?.cost();
+        let cost = select_key(&jws.header, &settings, &key_set)?.cost(jws.signature.len());
         Ok(Self { jws, settings, key_set, cost })
     }
 
